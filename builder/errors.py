@@ -1,0 +1,108 @@
+"""What can go wrong, as one small tree.
+
+    BuildError                    exit status 1
+    ├── UsageError                2   the command line or request is wrong
+    ├── DockerfileError           1   the Dockerfile (or ignore file) is wrong; has a Span
+    ├── NotSupported              1   valid, but not implemented here; has a Span when from a file
+    ├── NotFound                  1   an image, file, stage or tag that is not there
+    ├── StepFailed                1   a RUN exited non-zero
+    ├── SandboxError              1   the host refuses the isolation that a step needs
+    ├── ArchiveError              1   a tar or image archive is damaged or hostile; names the entry
+    ├── DocumentError             1   a manifest, config, index or digest is not valid
+    ├── StoreError                1   the store is unusable
+    ├── ExportError               1   an output could not be written
+    └── Cancelled               130   the user or a failing sibling stopped it
+
+Every error says what happened; `hint` says what the user can do about it; `span` points into a
+file. Only the command line prints them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """Lines of a file: 1-based, inclusive. Column is 1-based, 0 when the whole line is meant."""
+
+    file: str
+    first: int
+    last: int
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.first}" + (f":{self.column}" if self.column else "")
+
+
+class BuildError(Exception):
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, span: Span | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.span = span
+
+    def __str__(self) -> str:
+        return f"{self.span}: {self.message}" if self.span else self.message
+
+
+class UsageError(BuildError):
+    exit_status = 2
+
+
+class DockerfileError(BuildError):
+    pass
+
+
+class NotSupported(BuildError):
+    pass
+
+
+class NotFound(BuildError):
+    pass
+
+
+class StepFailed(BuildError):
+    """A RUN that did not exit with 0. `tail` is the end of its output, `exit_code` as a shell reports it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str,
+        stage: str,
+        exit_code: int,
+        tail: tuple[str, ...],
+        hint: str | None = None,
+        span: Span | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, span=span)
+        self.step = step
+        self.stage = stage
+        self.exit_code = exit_code
+        self.tail = tail
+
+
+class SandboxError(BuildError):
+    pass
+
+
+class ArchiveError(BuildError):
+    pass
+
+
+class DocumentError(BuildError):
+    pass
+
+
+class StoreError(BuildError):
+    pass
+
+
+class ExportError(BuildError):
+    pass
+
+
+class Cancelled(BuildError):
+    exit_status = 130

@@ -1,0 +1,119 @@
+"""What a build tells while it works: immutable events, folded by the renderers in `builder.progress`.
+
+    BuildStarted ─► (StepQueued …) ─► StepStarted ─► StepLog* ─► StepFinished | StepFailed | StepCancelled
+                                  └─► StepCached
+                 ─► Notice*        ─► ImageReady | Exported  ─► BuildFinished
+
+`step` is the display name "[build-client 2/3] RUN go build …"; `id` is short, unique within the build
+and stable. Times are seconds of `time.monotonic()`, set by the emitter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from builder.errors import Span
+
+
+class BuildStarted(NamedTuple):
+    time: float
+    dockerfile: str
+    target: str
+    steps: int
+    tier: str
+
+
+class StepStarted(NamedTuple):
+    time: float
+    id: str
+    stage: str
+    step: str
+    span: Span | None
+
+
+class StepLog(NamedTuple):
+    """One line of output without its newline. `stream` is 1 (stdout) or 2 (stderr)."""
+
+    time: float
+    id: str
+    stream: int
+    line: str
+
+
+class StepCached(NamedTuple):
+    time: float
+    id: str
+    stage: str
+    step: str
+    span: Span | None
+
+
+class StepFinished(NamedTuple):
+    time: float
+    id: str
+    stage: str
+    step: str
+    seconds: float
+
+
+class StepFailed(NamedTuple):
+    time: float
+    id: str
+    stage: str
+    step: str
+    seconds: float
+    message: str
+
+
+class StepCancelled(NamedTuple):
+    time: float
+    id: str
+    stage: str
+    step: str
+
+
+class Notice(NamedTuple):
+    """Something the user should know that is no error: a warning or a plain remark."""
+
+    time: float
+    level: str  # "warning" | "info"
+    message: str
+    span: Span | None = None
+
+
+class ImageReady(NamedTuple):
+    time: float
+    name: str  # the tag, or "" for an untagged image
+    digest: str
+    size: int  # bytes of all layers and documents
+
+
+class Exported(NamedTuple):
+    time: float
+    kind: str
+    destination: str
+    digest: str
+
+
+class BuildFinished(NamedTuple):
+    time: float
+    seconds: float
+    cached: int
+    executed: int
+
+
+Event = (
+    BuildStarted
+    | StepStarted
+    | StepLog
+    | StepCached
+    | StepFinished
+    | StepFailed
+    | StepCancelled
+    | Notice
+    | ImageReady
+    | Exported
+    | BuildFinished
+)
+Emit = Callable[[Event], None]
