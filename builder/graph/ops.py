@@ -16,10 +16,10 @@ class ScratchOp(NamedTuple):
 
 
 class ImageOp(NamedTuple):
-    """The root file system of an image, pinned. `chain_id` is that of the image-spec (config.md, Layer ChainID)."""
+    """The root file system of an image, pinned by manifest; `diff_ids` are its layers, lowest first."""
 
     manifest: str
-    chain_id: str
+    diff_ids: tuple[str, ...]
 
 
 class ContextOp(NamedTuple):
