@@ -67,6 +67,7 @@ class Solver(Generic[R]):
         if result is None:
             return False
         self._results[digest] = result
+        self._observer.cached(digest)
         return True
 
     def _needed(self, wanted: Iterable[str], missing: set[str]) -> set[str]:
