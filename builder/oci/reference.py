@@ -1,8 +1,8 @@
 """Image references: `[domain/]path[:tag][@digest]` with Docker's short names.
 
-    golang:1.21        docker.io / library/golang : 1.21
-    user/app           docker.io / user/app
-    localhost:5000/x   localhost:5000 / x
+golang:1.21        docker.io / library/golang : 1.21
+user/app           docker.io / user/app
+localhost:5000/x   localhost:5000 / x
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def parse_reference(text: str) -> Reference:
     if not _DOMAIN.fullmatch(domain):
         raise _fault(text, f"{domain!r} is not a registry name")
     if not _PATH.fullmatch(path):
-        why = f"{path!r} is not a repository name" if path == path.lower() else "repository names are lower case"
-        raise _fault(text, why)
+        lower = path == path.lower()
+        raise _fault(
+            text, f"{path!r} is not a repository name" if lower else "repository names are lower case"
+        )
     if _HEX64.fullmatch(name):
         raise _fault(text, "64 hex digits are a digest, not a name")
     if len(domain) + len(path) >= 255:
