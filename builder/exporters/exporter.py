@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
+from builder.oci.reference import Reference, parse_reference
+
 if TYPE_CHECKING:
     from builder.exporters.spec import Output
     from builder.oci.descriptor import Descriptor
-    from builder.oci.reference import Reference
     from builder.store.blobs import Blobs
 
 WriteRootfs = Callable[[BinaryIO], object]  # writes the flattened root file system as one plain tar
@@ -50,3 +51,9 @@ def exporter_for(output: Output, write_rootfs: WriteRootfs, unpack: Unpack) -> E
     from builder.exporters.archive import ArchiveExporter
 
     return ArchiveExporter(output.dest, docker=output.kind == "docker")
+
+
+def output_names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    """The names that an output gives its image: of name=, split at commas, else the build's tags."""
+    named = tuple(parse_reference(name).or_latest() for name in output.get("name").split(",") if name)
+    return named or tags

@@ -19,7 +19,7 @@ _LATER = ("image", "registry", "cacheonly")
 
 
 class Output(NamedTuple):
-    """`dest` is a path, or "-" for standard output. `attributes` are sorted, checked, in one spelling each."""
+    """`dest` is a path, or "-" for standard output. `attributes` are sorted and checked, in one spelling."""
 
     kind: str
     dest: str

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Extra = tuple[tuple[str, object], ...]
 
-LIMIT = 4 << 20  # what registries accept for a manifest (distribution-spec, "Pushing manifests")
+
+def decode_any(raw: bytes, what: str) -> object:
+    """The JSON value in `raw`. `what` names the document in the error."""
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"{what} is not valid JSON: {error}") from error
 
 
 def decode(raw: bytes, what: str) -> dict[str, object]:
-    """The JSON object in `raw`. `what` names the document in the error."""
-    try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{what} is not valid JSON: {error}") from error
+    """The JSON object in `raw`."""
+    document = decode_any(raw, what)
     if not isinstance(document, dict):
         raise DocumentError(f"{what} is not a JSON object")
     return document

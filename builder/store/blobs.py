@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import StoreError
+from builder.errors import DocumentError, StoreError
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.digest import hex_of, parse_digest
 from builder.store.files import create, read_file, rename_durably, write_all
@@ -62,13 +62,13 @@ class Blobs:
     def read(self, descriptor: Descriptor) -> bytes:
         """All bytes of a small blob (a document), of the size that the descriptor gives."""
         if descriptor.size > DOCUMENT_LIMIT:
-            raise StoreError(
+            raise DocumentError(
                 f"{descriptor.media_type} {descriptor.digest} is too long: {descriptor.size} bytes"
             )
         with self.open(descriptor.digest) as file:
             content = file.read(descriptor.size + 1) or b""
         if len(content) != descriptor.size:
-            raise StoreError(f"blob {descriptor.digest} is not of the announced {descriptor.size} bytes")
+            raise DocumentError(f"blob {descriptor.digest} is not of the announced {descriptor.size} bytes")
         return content
 
     def put_bytes(self, media_type: str, content: bytes) -> Descriptor:
@@ -85,7 +85,7 @@ class Blobs:
     def put(
         self, stream: Readable, media_type: str = OCTETS, digest: str | None = None, size: int | None = None
     ) -> Descriptor:
-        """Store all that `stream` gives. StoreError, and no blob, if it is not what was expected."""
+        """Store all that `stream` gives. DocumentError, and no blob, if it is not what was expected."""
         with self.ingest(expected=size) as ingest:
             while chunk := stream.read(CHUNK):
                 ingest.write(chunk)
@@ -179,7 +179,7 @@ class Ingest:
         """Write all of `chunk`. A full disk is a StoreError and leaves nothing behind."""
         length = len(chunk) if isinstance(chunk, bytes) else chunk.nbytes
         if self._expected is not None and self._size + length > self._expected:
-            raise StoreError(f"a blob of {self._expected} bytes goes on after them")
+            raise DocumentError(f"a blob of {self._expected} bytes goes on after them")
         try:
             write_all(self._fd, chunk)
         except OSError as error:
@@ -203,7 +203,7 @@ class Ingest:
     ) -> Descriptor:
         """Publish what was written. Success means that the blob is complete and on the disk.
 
-        StoreError, and no blob, if it has not the expected digest and size.
+        DocumentError, and no blob, if it has not the expected digest and size.
         """
         try:
             os.fsync(self._fd)
@@ -235,9 +235,9 @@ class Ingest:
     def _checked(self, written: int, digest: str | None, size: int | None) -> str:
         found = "sha256:" + self._hash.hexdigest() if self._hash else parse_digest(digest)
         if size is not None and written != size:
-            raise StoreError(f"blob {digest or found} has {written} bytes, not {size}")
+            raise DocumentError(f"blob {digest or found} has {written} bytes, not {size}")
         if digest is not None and found != parse_digest(digest):
-            raise StoreError(f"expected blob {digest}, the bytes are {found}")
+            raise DocumentError(f"expected blob {digest}, the bytes are {found}")
         return found
 
     def _fault(self, error: OSError, length: int) -> StoreError:

@@ -35,7 +35,15 @@ _CONTENTS = {
     VERSION_FILE: b'{"version":%d}' % VERSION,
 }
 # What may be in a directory that becomes a store: nothing, a fresh volume, or a store half made.
-_HARMLESS = frozenset((*_CONTENTS, *(f"{name}.new" for name in _CONTENTS), INDEX_LOCK, "lost+found", *(name.split("/")[0] for name in DIRECTORIES)))
+_HARMLESS = frozenset(
+    (
+        *_CONTENTS,
+        *(f"{name}.new" for name in _CONTENTS),
+        INDEX_LOCK,
+        "lost+found",
+        *(name.split("/")[0] for name in DIRECTORIES),
+    )
+)
 
 
 class Store:
