@@ -1,4 +1,4 @@
-"""The C half of rbuild. Strings that name files are bytes; every failure is an OSError naming step and path.
+"""The C half of rbuild. File names are bytes; every failure is an OSError naming step and path.
 
 An OSError from here has strerror "step: reason" ("mount proc: Operation not permitted"), the errno, and the
 path that was being worked on as filename (bytes).
@@ -46,8 +46,10 @@ def spawn(
     Ops:  reopen    open the host directory source as descriptor number flags
           root      mount source on the host directory target and make it the new root; the options in
                     data may name descriptors as paths relative to /proc/self/fd
-          mount     mount a fstype on target          bind      bind the host's source on target
-          alias     bind the root's source on target  readonly  make target read-only (flags MS_REC: and below)
+          mount     mount a fstype on target
+          bind      bind the host's source on target
+          alias     bind the root's source on target
+          readonly  make target read-only; with MS_REC in flags also what is mounted below
           mkdir     flags is the mode                 file      with data; flags is the mode
           symlink   source is its text                unlink
     Targets are resolved inside the root. An optional step is skipped when its target or source is not there.

@@ -53,7 +53,13 @@ MASKED_DIRECTORIES = (
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 # (path, is_dir) of what must exist in the root before anything can be mounted on it.
-MOUNT_POINTS = (("/proc", True), ("/sys", True), ("/dev", True), ("/etc/hosts", False), ("/etc/resolv.conf", False))
+MOUNT_POINTS = (
+    ("/proc", True),
+    ("/sys", True),
+    ("/dev", True),
+    ("/etc/hosts", False),
+    ("/etc/resolv.conf", False),
+)
 
 
 def reopen(path: str, fd: int) -> Step:
@@ -131,7 +137,9 @@ def _dev(many_ids: bool) -> Iterable[Step]:
     yield mount("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")
     for name in DEVICES:
         yield file(f"/dev/{name}", mode=0o666)
-        yield bind(f"/dev/{name}", f"/dev/{name}", optional=name == "tty")
+        yield bind(f"/dev/{name}", f"/dev/{name}")
+        # The node is the host's: real root in the step could change its mode. Writing to a device stays possible.
+        yield read_only(f"/dev/{name}")
     for name, text in DEVICE_LINKS:
         yield symlink(f"/dev/{name}", text)
     yield from _dev_directories(many_ids)
@@ -161,6 +169,6 @@ def _masks() -> Iterable[Step]:
         yield alias(path, path, optional=True)
         yield read_only(path, optional=True)
     for path in MASKED_FILES:
-        yield bind("/dev/null", path, optional=True)
+        yield alias("/dev/null", path, optional=True)
     for path in MASKED_DIRECTORIES:
         yield mount("tmpfs", path, _SEALED | MS_RDONLY, optional=True)

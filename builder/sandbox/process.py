@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from builder._native import Step
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
+NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UMASK = 0o022
 OPEN_FILES = 65536  # as low as old programs need that loop over all descriptors, as high as builds need
@@ -115,6 +116,7 @@ def start(command: Command) -> Child:
     """Spawn it. OSError of native.spawn when a step is refused."""
     with ExitStack() as stack:
         root = _root(command, stack)
+        stack.callback(_open_work, command.work)
         try:
             return _spawn(command, (*root, *_furniture(command)))
         except OSError as error:
@@ -122,6 +124,15 @@ def start(command: Command) -> Child:
                 raise
             # Where the host's own /sys is partly covered the kernel gives no fresh one.
             return _spawn(command, (*root, *_furniture(command, fresh_sys=False)))
+
+
+def _open_work(work: str) -> None:
+    """Overlay makes its own directories with mode 0, which keeps `rm -rf` by their owner out."""
+    for name in ("work", "work/incompat"):
+        try:
+            os.chmod(f"{work}/{name}", 0o700)
+        except OSError:
+            return
 
 
 def _root(command: Command, stack: ExitStack) -> tuple[Step, ...]:
@@ -164,7 +175,7 @@ def _spawn(command: Command, steps: tuple[Step, ...]) -> Child:
             env=tuple(map(os.fsencode, command.env)),
             cwd=os.fsencode(command.cwd),
             hostname=os.fsencode(command.hostname),
-            namespaces=CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | network.flag(command.network),
+            namespaces=NAMESPACES | network.flag(command.network),
             uid=command.uid,
             gid=command.gid,
             groups=_groups(command) if many_ids else None,
