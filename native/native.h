@@ -8,4 +8,15 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* namespaces.c */
+PyObject *rb_py_unshare(PyObject *self, PyObject *args);
+PyObject *rb_py_mount(PyObject *self, PyObject *args);
+PyObject *rb_py_unmount(PyObject *self, PyObject *args);
+
+/* resolve.c */
+PyObject *rb_py_resolve(PyObject *self, PyObject *args);
+
+/* spawn.c */
+PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs);
+
 #endif
