@@ -6,8 +6,8 @@ import re
 
 # Select Graphic Rendition: colours and weights. Every other escape sequence can move the cursor, set
 # the title or answer as if typed, and the output of a step is not trusted with any of that.
-_SGR = re.compile(r"\x1b\[[0-9;:]*m")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_SGR = r"\x1b\[[0-9;:]*m"
+_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f]"
 _RESET = "\x1b[0m"
 
 
@@ -19,12 +19,13 @@ def lines(line: str, *, colour: bool) -> list[str]:
 
 def printable(line: str, *, colour: bool = False) -> str:
     """`line` with control characters in caret notation; colours are kept or dropped whole."""
-    if not _CONTROL.search(line):
+    # Most lines end here; and the expressions are compiled by the first that does not, not at start-up.
+    if line.isprintable():
         return line
-    pieces = [_CONTROL.sub(_caret, piece) for piece in _SGR.split(line)]
+    pieces = [re.sub(_CONTROL, _caret, piece) for piece in re.split(_SGR, line)]
     if not colour:
         return "".join(pieces)
-    colours = _SGR.findall(line)
+    colours = re.findall(_SGR, line)
     woven = "".join(piece + sgr for piece, sgr in zip(pieces, [*colours, ""], strict=True))
     return woven + _RESET if colours else woven
 
