@@ -79,15 +79,19 @@ def excerpt(span: Span, context: str | None = None) -> Iterator[str]:
 def _source(file: str, context: str | None) -> list[str]:
     for path in (file, *([os.path.join(context, file)] if context else [])):
         try:
-            with open(path, "rb") as source:
-                # A pipe can be read once, and has been.
-                if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                    continue
-                text = source.read(_LARGEST_FILE).decode("utf-8", "replace")
+            text = _read(path).decode("utf-8", "replace")
         except (OSError, ValueError):
             continue
-        return text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+        if text:
+            return text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")
     return []
+
+
+def _read(path: str) -> bytes:
+    # A pipe can be read once, and has been: opening it must not wait for another writer.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
+        regular = stat.S_ISREG(os.fstat(source.fileno()).st_mode)
+        return source.read(_LARGEST_FILE) if regular else b""
 
 
 def _red(text: str, colour: bool) -> str:

@@ -59,7 +59,7 @@ STORE = Option(
 )
 FILE = Option(("--file", "-f"), VALUE, "FILE", "The Dockerfile. Default: CONTEXT/Dockerfile.")
 
-# What decides the image: `plan` takes the same, so that a build line can be turned into a plan line.
+# What decides the image; `plan` takes these too.
 REQUEST = (
     FILE,
     Option(("--target",), VALUE, "STAGE", "Build this stage and what it needs. Default: the last one."),

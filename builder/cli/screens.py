@@ -6,6 +6,7 @@ The only user of typer, whose import costs several times what a cached build doe
 from __future__ import annotations
 
 import inspect
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -55,8 +56,12 @@ def _app() -> typer.Typer:
 
 
 def _epilog(each: Command) -> str | None:
-    names = [option.names[0] for option in each.options if not option.supported]
-    return f"Known, and refused until they work: {' '.join(sorted(names))}" if names else None
+    names = sorted(option.names[0] for option in each.options if not option.supported)
+    if not names:
+        return None
+    lines = wrap(" ".join(names), 76, break_on_hyphens=False)
+    # The backspace is click's mark for a paragraph that is wrapped already.
+    return "\n".join(["\b", "Known, and refused until they work:", *lines])
 
 
 def _stand_in(each: Command) -> Callable[..., None]:

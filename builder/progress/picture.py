@@ -30,9 +30,9 @@ def picture(running: tuple[Running, ...], now: float, height: int) -> list[Row]:
     """
     room = max(1, height - 1)
     shown = running if len(running) <= room else running[: room - 1]
-    spare = (room - len(shown)) // max(1, len(shown))
-    rows = [row for step in shown for row in _rows(step, now, min(TAIL, spare))]
     hidden = len(running) - len(shown)
+    spare = 0 if hidden else (room - len(shown)) // max(1, len(shown))
+    rows = [row for step in shown for row in _rows(step, now, min(TAIL, spare))]
     return [*rows, Row("more", f"   … and {hidden} more")] if hidden else rows
 
 

@@ -64,8 +64,10 @@ class Plain:
 
     def _log(self, event: StepLog) -> str:
         running = self._running.get(event.id, _Running(f"[#{event.id}]", event.time))
-        prefix = f"{running.label} {event.time - running.since:.3f} "
-        return "".join(f"{prefix}{line}\n" for line in lines(event.line, colour=self._colour))
+        prefix = f"{running.label} {event.time - running.since:.3f}"
+        return "".join(
+            f"{prefix} {line}\n" if line else f"{prefix}\n" for line in lines(event.line, colour=self._colour)
+        )
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

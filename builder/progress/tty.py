@@ -6,7 +6,6 @@ that is all cache hits never pays for them, and the user namespace is entered be
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, TextIO
 
 from builder.events import (
@@ -19,12 +18,11 @@ from builder.events import (
     StepLog,
     StepStarted,
 )
-from builder.progress.picture import Running, picture
+from builder.progress.picture import Running
 from builder.progress.plain import sentence
 from builder.progress.text import duration, one_line, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
     from rich.live import Live
 
 # Each style twice: as the number of the escape sequence that we write, and as rich calls it.
@@ -36,7 +34,6 @@ _STYLES = {
     "warning": ("33", "yellow"),
     "": ("", ""),
 }
-_ROW_STYLES = {"step": "bold", "output": "dim", "more": "dim"}
 
 
 class Tty:
@@ -92,48 +89,25 @@ class Tty:
 
     def _scroll(self, style: str, text: str) -> None:
         if self._live is not None:
-            from rich.text import Text
+            from builder.progress.live import scroll
 
-            self._live.console.print(Text(text), style=_STYLES[style][1], soft_wrap=True)
+            scroll(self._live, text, _STYLES[style][1])
             return
         code = _STYLES[style][0] if self._colour else ""
         self._stream.write(f"\x1b[{code}m{text}\x1b[0m\n" if code else f"{text}\n")
         self._stream.flush()
 
     def _start(self) -> None:
-        if self._live is not None:
-            return
-        from rich.console import Console
-        from rich.live import Live
+        if self._live is None:
+            from builder.progress.live import start
 
-        # Width and height stay unset, so that each redraw asks the terminal and a resize is followed.
-        console = Console(
-            file=self._stream, force_terminal=True, no_color=not self._colour, highlight=False, markup=False
-        )
-        self._live = Live(
-            console=console,
-            refresh_per_second=10,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            get_renderable=lambda: self._picture(console),
-        )
-        self._live.start()
-
-    def _picture(self, console: Console) -> RenderableType:
-        from rich.console import Group
-        from rich.text import Text
-
-        rows = picture(tuple(self._running.values()), time.monotonic(), console.size.height)
-        return Group(
-            *(Text(row.text, style=_ROW_STYLES[row.style], no_wrap=True, overflow="ellipsis") for row in rows)
-        )
+            self._live = start(self._stream, self._colour, lambda: tuple(self._running.values()))
 
 
 def _marks(stream: TextIO) -> tuple[str, str, str]:
     """Marks for done, failed and cancelled, in what the terminal's encoding can say."""
     try:
-        "✓✗│…".encode(stream.encoding or "ascii")
+        "✓✗│…".encode(stream.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return "+", "x", "-"
     return "✓", "✗", "–"
