@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from builder import events
 from builder.dockerfile import lower
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from builder.oci.assemble import Image, Layer
     from builder.oci.config import ImageConfig
     from builder.oci.descriptor import Descriptor
-    from builder.oci.reference import Reference
     from builder.sandbox.tiers import Tier
     from builder.snapshots.snapshot import Snapshot
 

@@ -15,9 +15,8 @@ from builder.oci.config import Healthcheck
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.dockerfile.surroundings import Surroundings
     from builder.dockerfile.state import StageState
-    from builder.oci.config import History
+    from builder.dockerfile.surroundings import Surroundings
 
 
 def is_step(item: ins.Instruction) -> bool:

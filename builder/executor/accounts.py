@@ -5,10 +5,12 @@ The files belong to the image, so they are read inside its root, only when regul
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import BuildError
-from builder.snapshots.view import View
+
+if TYPE_CHECKING:
+    from builder.snapshots.view import View
 
 LIMIT = 16 << 20  # bytes; a passwd file of every user of a large site is about 10 MB
 

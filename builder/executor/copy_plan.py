@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import BuildError
-from builder.executor.chmod import Mode
-from builder.executor.select import Source
 from builder.snapshots.filetree import Entry, join, parent, resolve
-from builder.snapshots.view import View
+
+if TYPE_CHECKING:
+    from builder.executor.chmod import Mode
+    from builder.executor.select import Source
+    from builder.snapshots.view import View
 
 
 class Placement(NamedTuple):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from builder.errors import BuildError
 from builder.executor import accounts, copy_op
 from builder.executor.copy_key import changed_since, content_parts
-from builder.executor.exec_op import Exec
 from builder.graph import ops
 from builder.graph.ops import ContextOp, CopyOp, ExecOp, ImageOp, MkdirOp, ScratchOp
 from builder.layers.tree import create_tree
@@ -24,6 +23,7 @@ from builder.sources.image import load_image, unpack_image
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from builder.executor.exec_op import Exec
     from builder.executor.select import Source
     from builder.graph.graph import Graph, Note
     from builder.graph.ops import Op

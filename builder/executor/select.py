@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.dockerfile.ignore import Ignore, match
-from builder.errors import BuildError
 from builder.snapshots.filetree import Entry, FileTree, join, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.errors import BuildError
 
 _WILD = re.compile(r"[*?\[\\]")
 

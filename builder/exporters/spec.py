@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from builder.errors import NotSupported, UsageError
+
+if TYPE_CHECKING:
+    from builder.layers.codec import Compression
 
 KINDS = ("oci", "docker", "tar", "local")
 _KEYS = {
@@ -27,6 +30,11 @@ class Output(NamedTuple):
 
     def get(self, key: str) -> str:
         return dict(self.attributes).get(key, "")
+
+    @property
+    def compression(self) -> Compression | None:
+        """What compression= asks for, None where it does not."""
+        return cast("Compression | None", self.get("compression") or None)
 
     @property
     def is_directory(self) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from builder import _native
-from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
 from builder.snapshots.filetree import Entry, join
+
+if TYPE_CHECKING:
+    from builder.dockerfile.ignore import Ignore
 
 
 class ContextTree:
