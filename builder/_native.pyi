@@ -36,6 +36,13 @@ def tree_readlink(tree_fd: int, path: bytes) -> bytes:
 def tree_open(tree_fd: int, path: bytes) -> int:
     """A read-only descriptor of a regular file of one tree (a recorded device node reads as empty)."""
 
+def tree_seal(tree_fd: int) -> None:
+    """Make every directory u+rwx and file u+rw on disk, for a tree of recorded owners a step has written.
+
+    What the image says stays as it is, by a record, so that later steps and the user himself can read and
+    delete the tree without any namespace.
+    """
+
 def unpack(
     in_fd: int,
     tree_fd: int,
@@ -67,5 +74,5 @@ def place(entries: Sequence[tuple[object, ...]], tree_fd: int, owners: str, sour
 
     `source` says what the entries' src_fd are: "context" (plain directories) or "tree" (descriptors of T).
     Returns what the journal must say of the symlinks and FIFOs made, (path, mode, uid, gid, major, minor),
-    mode 0 for "no record".
+    mode 0 for "no record". The GIL is released once for the whole batch.
     """
