@@ -49,9 +49,9 @@ def open_store(root: str | None) -> Store:
 
 
 def parse_reference(text: str) -> Reference:
-    from builder.oci import reference
+    from builder.oci.reference import parse_reference as parse
 
-    return reference.parse(text)
+    return parse(text)
 
 
 def parse_output(text: str) -> Output:
@@ -63,7 +63,7 @@ def parse_output(text: str) -> Output:
 def load_archive(path: str, store: Store) -> list[str]:
     from builder.sources import archive
 
-    return archive.load(path, store)
+    return [image.name or image.descriptor.digest for image in archive.load(path, store)]
 
 
 def choose_tier(requested: str | None, needs_run: bool, store: str | None = None) -> str:

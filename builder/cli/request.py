@@ -46,7 +46,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         jobs=_jobs(arguments.one("jobs")),
         no_cache=arguments.flag("no-cache"),
         network=arguments.one("network") or "default",
-        compression=arguments.one("compression") or "gzip",
+        compression=cast("Compression", arguments.one("compression") or "gzip"),
         offline=arguments.flag("offline"),
     )
 

@@ -121,12 +121,12 @@ class _Lowering:
 
     def state_of(self, stage: Stage) -> StageState:
         """The state at the end of a stage, lowered once. An ONBUILD trigger may ask for a stage not yet done."""
-        if stage.index not in self._states:
-            if stage.index in self._open:
+        if stage.number not in self._states:
+            if stage.number in self._open:
                 raise DockerfileError(f"circular dependency on stage {stage.label!r}", span=stage.origin.span)
-            self._open.add(stage.index)
-            self._states[stage.index] = self._lower_stage(stage)
-        return self._states[stage.index]
+            self._open.add(stage.number)
+            self._states[stage.number] = self._lower_stage(stage)
+        return self._states[stage.number]
 
     def _lower_stage(self, stage: Stage) -> StageState:
         state = self._start(stage)
@@ -154,7 +154,7 @@ class _Lowering:
         if stage.name in self.settings.replaced:
             return self._image(stage.name, stage)
         if stage.base not in self.settings.replaced:
-            parent = self.stages.before(stage.index, stage.base)
+            parent = self.stages.before(stage.number, stage.base)
             if parent is not None:
                 return self.state_of(parent)
             if stage.base == "scratch":

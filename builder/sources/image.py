@@ -63,7 +63,7 @@ def _unpack_layer(layer: Layer, store: Store, owners: Owners) -> None:
     """Both digests are checked before the tree is published: the blob's by its reader, the diff ID here."""
     digest = layer.descriptor.digest
     with store.trees.scratch("layer") as staged, store.blobs.open(digest) as blob:
-        start = blob.read(codec.MAGIC) or b""
+        start = blob.read(16) or b""
         plain = _HashingReader(codec.decompressed(blob, start, codec.sniff(start)))
         try:
             unpack(plain, staged, owners=owners)
