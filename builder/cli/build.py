@@ -31,6 +31,12 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
         result = _build(request, mode, console, doors)
     except BuildError as error:
         return _failed(error, mode, request, console)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        from builder.cli.errors import of_system
+
+        return _failed(of_system(error), mode, request, console)
     results.write(files, result, [str(doors.parse_reference(tag)) for tag in request.tags])
     if arguments.flag("quiet"):
         console.out(f"{result.digest}\n")
