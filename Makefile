@@ -67,10 +67,8 @@ wheel: $(VENV)/.built ## build dist/rbuild-*.whl
 	@ls -l dist
 
 clean: ## remove everything that make made, the demo's store included
-	@# Trees of a user namespace hold files of other ids; only rbuild can remove those without root.
-	@if [ -d .cache/demo/store ] && [ -x $(BIN)/rbuild ]; then \
-	    RBUILD_STORE=.cache/demo/store $(BIN)/rbuild reset || true; fi
-	rm -rf $(VENV) .cache build dist *.egg-info builder/*.so
+	@rm -rf .cache 2>/dev/null || $(BIN)/python tools/remove .cache
+	rm -rf $(VENV) build dist *.egg-info builder/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 tools:
