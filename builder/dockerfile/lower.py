@@ -9,7 +9,7 @@ from builder.dockerfile import steps
 from builder.dockerfile.expand import expand
 from builder.dockerfile.parser import parse_trigger
 from builder.dockerfile.stages import Stage, StageGraph
-from builder.dockerfile.state import DEFAULT_PATH, Plan, ResolvedImage, StageState
+from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
 from builder.errors import DockerfileError, NotSupported
 from builder.graph.graph import GraphBuilder, Note
 from builder.graph.ops import ImageOp, ScratchOp
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.instructions import Dockerfile, From, Instruction
     from builder.errors import Span
     from builder.oci.platform import Platform
+    from builder.oci.resolved import ResolvedImage
 
 
 class Settings(NamedTuple):

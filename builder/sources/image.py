@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from builder.dockerfile.state import ResolvedImage
 from builder.errors import ArchiveError, Cancelled
 from builder.layers import codec
 from builder.layers.unpack import unpack
 from builder.oci.assemble import Layer
 from builder.oci.digest import hex_of
+from builder.oci.resolved import ResolvedImage
 from builder.snapshots.snapshot import Snapshot
 from builder.store.images import choose_manifest, read_config, read_manifest
 
