@@ -16,6 +16,7 @@ from builder.executor.select import Member, Source, select
 from builder.layers import codec
 from builder.layers import place as layers_place
 from builder.layers.unpack import unpack
+from builder.snapshots.filetree import resolve
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
 from builder.sources.context import ContextTree
@@ -76,11 +77,11 @@ def copy(op: CopyOp, sources: list[Source], tree: FileTree, target: Target) -> N
 
 
 def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:
-    """WORKDIR: the directory and its missing parents, 0755, owned by `owner`. What exists stays as it is."""
-    entry = target.base.entry(path)
+    """WORKDIR: the directory (absolute) and its missing parents, 0755, owned by `owner`. What exists stays as it is."""
+    entry = target.base.entry(resolve(target.base, path))
     if entry is not None and entry.is_dir:
         return
-    plan = CopyPlan(target.base, f"/{path}/", Rules(owner, None))
+    plan = CopyPlan(target.base, f"{path}/", Rules(owner, None))
     plan.make_destination()
     _write(plan.placements, target.base, target)
 
