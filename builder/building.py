@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from builder import events
 from builder.dockerfile import lower
 from builder.dockerfile.parser import parse
-from builder.executor.exec_op import Exec
-from builder.executor.local import LocalExecutor, NoCache, Result, StepCache
-from builder.executor.local import Settings as ExecutorSettings
-from builder.graph import text
+from builder.executor.local import LocalExecutor, Result
+from builder.executor.settings import NoCache, StepCache
+from builder.executor.settings import Settings as ExecutorSettings
 from builder.graph.ops import ExecOp, makes_layer
 from builder.oci.assemble import assemble
 from builder.oci.platform import host
 from builder.oci.reference import parse_reference
-from builder.sandbox import tiers, userns
 from builder.snapshots.convert import Packing, find_layer, make_layer
 from builder.solver import keys as solver_keys
 from builder.solver.report import Report
@@ -130,6 +128,8 @@ def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     with Store.open(request.store) as store:
         plan = _Planned(request, store).plan
+    from builder.graph import text
+
     return text.dump(plan.graph, [plan.target])
 
 
@@ -224,12 +224,10 @@ class _Work:
             images=self._planned.resolver.layers,
             owners=self._owners,
             warn=self._warn,
-            exec=Exec(
-                tier=self._enter,
-                output=self._output,
-                logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
-                proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
-            ),
+            tier=self._enter,
+            output=self._output,
+            logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
+            proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
         )
 
     def _output(self, key: str, stream: int, line: bytes) -> None:
@@ -274,10 +272,14 @@ class _Work:
         return self._solve([self._plan.target])[self._plan.target].snapshot
 
     def _owners(self) -> Owners:
-        return tiers.owners_of(self._enter())
+        from builder.sandbox.tiers import owners_of
+
+        return owners_of(self._enter())
 
     def _enter(self) -> Tier:
         """Choose the tier that this build needs and enter its namespace, the first time."""
+        from builder.sandbox import tiers, userns
+
         if self._tier is None:
             needs_run = any(isinstance(op, ExecOp) for op in self._plan.graph.ops.values())
             self._tier = tiers.choose(self._request.isolation, needs_run, self._store.root)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.layers.pack import pack_diff
 from builder.oci import mediatypes
 from builder.oci.assemble import Layer
 from builder.oci.descriptor import Descriptor
@@ -45,6 +44,8 @@ def find_layer(store: Store, snapshot: str, packing: Packing) -> Layer | None:
 
 def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing) -> Layer:
     """Pack the topmost tree of `snapshot` against those below it, into the store's blobs."""
+    from builder.layers.pack import pack_diff
+
     with store.blobs.ingest(hashed=False) as ingest:
         packed = pack_diff(
             snapshot.trees[0],
