@@ -8,6 +8,7 @@ Everything else is final.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from builder.dockerfile.nodes import Directives, Node
     from builder.errors import Span
+
+
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 class Heredoc(NamedTuple):
@@ -31,7 +35,7 @@ class Heredoc(NamedTuple):
         """The body, without its leading tabs when the word was `<<-WORD`."""
         if not self.chomp:
             return self.body
-        return "".join(line.lstrip("\t") for line in self.body.splitlines(keepends=True))
+        return _LEADING_TABS.sub("", self.body)
 
 
 class MountSpec(NamedTuple):
@@ -290,5 +294,5 @@ class Dockerfile(NamedTuple):
 
     def excerpt(self, span: Span) -> Iterable[tuple[int, str]]:
         """Numbered source lines of `span`, for a message."""
-        lines = self.source.splitlines()
-        return [(n, lines[n - 1]) for n in range(span.first, min(span.last, len(lines)) + 1)]
+        lines = self.source.split("\n")
+        return [(n, lines[n - 1].rstrip("\r")) for n in range(span.first, min(span.last, len(lines)) + 1)]

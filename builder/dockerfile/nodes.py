@@ -1,11 +1,15 @@
 """The layer between lines and instructions: what every instruction has in common.
 
-    Node
-      name      as written: `run`, `RUN`
-      flags     `--mount=…` words, quotes removed
-      rest      everything after the flags, continuations joined
-      heredocs  bodies that followed
-      comments  the comment block directly above
+| field | |
+|---|---|
+| name | as written: `run`, `RUN` |
+| flags | the `--name=value` words, their quotes and escapes removed |
+| rest | everything after the flags, continuations joined |
+| heredocs | the bodies that followed |
+| comments | the comment block directly above |
+| check | that block's `# check=`, for this instruction only |
+| escape | the escape character of the file |
+| blank_continuations | numbers of the blank lines inside |
 """
 
 from __future__ import annotations
@@ -44,4 +48,5 @@ class Node(NamedTuple):
     heredocs: tuple[Heredoc, ...]
     comments: tuple[str, ...]
     check: Check | None
-    blank_continuations: tuple[int, ...]
+    escape: str = "\\"
+    blank_continuations: tuple[int, ...] = ()
