@@ -43,6 +43,8 @@ def decode(data: bytes, file: str) -> str:
 def read_nodes(text: str, file: str) -> tuple[Directives, tuple[Node, ...]]:
     """The directives and the instructions of a file, in order."""
     lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
     directives, taken = read_directives(lines, file)
     return directives, tuple(_Reader(lines, taken, file, directives.escape).nodes())
 
@@ -114,7 +116,7 @@ class _Reader:
             content = line.lstrip(BLANKS)
             if content and not content.startswith("#"):
                 return line
-            if not content and self.at < len(self.lines):
+            if not content:
                 blank.append(self.at)
         return None
 
@@ -131,7 +133,8 @@ class _Reader:
     def takes_heredocs(self, node: Node) -> bool:
         name = node.name.upper()
         if name == "ONBUILD":
-            return self.takes_heredocs(self.split(node.rest, node.span)._replace(name=_trigger_name(node)))
+            trigger = self.split(node.rest, node.span)
+            return trigger.name.upper() != "ONBUILD" and self.takes_heredocs(trigger)
         return name in _HEREDOC_INSTRUCTIONS and json_array(node.rest) is None
 
     def body(self, heredoc: Heredoc, first: int) -> Heredoc:
@@ -146,12 +149,6 @@ class _Reader:
             span=Span(self.file, first, len(self.lines)),
             hint=f"a line that is exactly {heredoc.name} ends it",
         )
-
-
-def _trigger_name(node: Node) -> str:
-    """The instruction in an ONBUILD. An ONBUILD in an ONBUILD is an error later, and not looked into."""
-    name = SEPARATOR.split(node.rest, maxsplit=1)[0]
-    return "" if name.upper() == "ONBUILD" else name
 
 
 def _check(comments: tuple[str, ...]) -> Check | None:
