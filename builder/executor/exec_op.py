@@ -1,0 +1,112 @@
+"""Executes RUN: one process in a sandbox over the layers below, its output line by line."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from builder.errors import StepFailed
+from builder.executor import accounts
+from builder.layers.tree import seal
+from builder.sandbox import hints, process
+from builder.sandbox.process import Command
+
+if TYPE_CHECKING:
+    from builder.executor.copy_op import Target
+    from builder.executor.perform import Work
+    from builder.executor.settings import Settings
+    from builder.graph.ops import ExecOp
+
+TAIL = 50  # lines of output repeated with a failure
+
+HOSTS = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+def run(op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
+    """Run `op` with the tree of `work` as the upper directory. Raises StepFailed when it does not exit with 0."""
+    _take_root_mode(target)
+    command = _command(op, work, target, settings)
+    tail: deque[str] = deque(maxlen=TAIL)
+    os.makedirs(settings.logs, exist_ok=True)
+    with open(f"{settings.logs}/{work.key[:12]}.log", "wb") as log:
+
+        def on_output(stream: int, line: bytes) -> None:
+            log.write(line + b"\n")
+            tail.append(line.decode("utf-8", "replace"))
+            settings.output(work.key, stream, line)
+
+        status = process.run(command, on_output, work.cancelled)
+    if status:
+        raise _failure(op, work, status, tuple(tail), settings)
+    if target.owners == "recorded":
+        seal(target.tree)
+
+
+def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Command:
+    user = accounts.identity(op.user, target.base)
+    env = {"HOME": user.home, **dict(settings.proxies), **dict(op.env)}
+    return Command(
+        argv=op.argv,
+        env=tuple(f"{name}={value}" for name, value in env.items()),
+        cwd=op.cwd,
+        uid=user.uid,
+        gid=user.gid,
+        groups=user.groups,
+        network=op.network,
+        hostname=op.hostname,
+        lowers=tuple(f"{tree}/diff" for tree in work.inputs[0].trees),
+        upper=f"{work.tree}/diff",
+        work=_made(f"{work.room}/work"),
+        hosts=_written(f"{work.room}/hosts", HOSTS.encode()),
+        resolv_conf=_written(f"{work.room}/resolv.conf", _resolv_conf(op.network)),
+        stubs=_made(f"{work.room}/stubs"),
+        scratch=_made(f"{work.room}/root"),
+    )
+
+
+def _failure(op: ExecOp, work: Work, status: int, tail: tuple[str, ...], settings: Settings) -> StepFailed:
+    return StepFailed(
+        f"{' '.join(op.argv)!r} did not complete successfully: exit code {status}",
+        step=work.note.step,
+        stage=work.note.stage,
+        exit_code=status,
+        tail=tail,
+        span=work.note.span,
+        hint=hints.hint_for_failure(settings.tier(), status, tail),
+    )
+
+
+def _take_root_mode(target: Target) -> None:
+    """The upper directory shows as / itself, so it takes the mode that / has below."""
+    root = target.base.entry("")
+    assert root is not None
+    os.chmod(f"{target.tree}/diff", root.mode & 0o7777 | 0o700)
+
+
+def _made(path: str) -> str:
+    os.makedirs(path, mode=0o755, exist_ok=True)
+    return path
+
+
+def _written(path: str, content: bytes) -> str:
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def _resolv_conf(network: str) -> bytes:
+    """The host's resolver where the step is on the host's network."""
+    if network == "none":
+        return b""
+    try:
+        with open("/etc/resolv.conf", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""

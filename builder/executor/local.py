@@ -1,0 +1,124 @@
+"""Executes ops on this machine: results are trees in the store, found again by key.
+
+    key       what the op says, the keys of what it reads, and the content of context files
+    load      a record of the cache names a tree that is still there
+    execute   stage a tree, fill it, publish it, record it under the key     (in `perform`)
+
+A build that finds everything only looks up keys: the execution half is imported when something is executed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.errors import BuildError
+from builder.executor.copy_key import content_parts
+from builder.executor.select import select_from_context
+from builder.graph import ops
+from builder.graph.ops import ContextOp, CopyOp, ImageOp, ScratchOp
+from builder.snapshots.snapshot import EMPTY, Snapshot
+from builder.sources.hashes import FileHashes
+from builder.sources.image import load_image, unpack_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.executor.select import Source
+    from builder.executor.settings import Flag, Keys, Settings, StepCache
+    from builder.graph.graph import Graph, Note
+    from builder.graph.ops import Op
+    from builder.store.store import Store
+
+
+class Result(NamedTuple):
+    """`id` names the topmost tree among the store's snapshots; "" where the op has made none."""
+
+    id: str
+    snapshot: Snapshot
+
+
+class LocalExecutor:
+    """An Executor (`builder.solver.protocols`) over one store. Thread safe: each op has its own staging directory."""
+
+    def __init__(self, graph: Graph, store: Store, cache: StepCache, keys: Keys, settings: Settings) -> None:
+        self.graph = graph
+        self.store = store
+        self.settings = settings
+        self._cache = cache
+        self._keys = keys
+        self._selected: dict[str, list[Source]] = {}
+        self._hashes = {
+            name: FileHashes(f"{store.root}/hashes", context.root) for name, context in settings.contexts.items()
+        }
+
+    def key(self, op: Op, input_keys: Sequence[str]) -> str:
+        match op:
+            case ImageOp():
+                return self._keys.combine(op, [op.diff_ids], ())
+            case ContextOp():
+                return self._keys.combine(op, (), ())
+            case CopyOp() if op.paths and isinstance(self.graph[op.source], ContextOp):
+                return self._context_copy_key(op, input_keys)
+            case _:
+                return self._keys.plain_key(op, input_keys)
+
+    def load(self, op: Op, key: str, inputs: Sequence[Result]) -> Result | None:
+        match op:
+            case ScratchOp() | ContextOp():
+                return Result("", EMPTY)
+            case ImageOp():
+                snapshot = load_image(op.diff_ids, self.store, self.settings.owners())
+                return None if snapshot is None else Result("", snapshot)
+            case _:
+                return self._load_snapshot(key, inputs)
+
+    def execute(self, op: Op, key: str, note: Note, inputs: Sequence[Result], cancelled: Flag) -> Result:
+        try:
+            if isinstance(op, ImageOp):
+                layers = self.settings.images[op.manifest]
+                return Result("", unpack_image(layers, self.store, self.settings.owners(), cancelled))
+            return self._execute(op, key, note, [result.snapshot for result in inputs], cancelled)
+        except BuildError as error:
+            error.span = error.span or note.span
+            raise
+
+    def selected(self, op: CopyOp) -> tuple[str, list[Source]]:
+        """The name of the context that `op` reads, and what of it the key was made of."""
+        source = self.graph[op.source]
+        assert isinstance(source, ContextOp)
+        digest = ops.digest(op)
+        if digest not in self._selected:
+            context = self.settings.contexts[source.name]
+            self._selected[digest] = select_from_context(op, context, source.name)
+        return source.name, self._selected[digest]
+
+    def save_hashes(self) -> None:
+        """Keep the digests of context files for the next build."""
+        for hashes in self._hashes.values():
+            hashes.save()
+
+    def _context_copy_key(self, op: CopyOp, input_keys: Sequence[str]) -> str:
+        name, sources = self.selected(op)
+        content = content_parts(sources, self.settings.contexts[name], self._hashes[name])
+        own = [field for field in op if field not in (op.root, op.source)]
+        return self._keys.combine(op, [*own, content], input_keys[:1])
+
+    def _load_snapshot(self, key: str, inputs: Sequence[Result]) -> Result | None:
+        name = self._cache.find(key)
+        if name is None or not self.store.trees.exists("snapshots", self.settings.owners(), name):
+            return None
+        return Result(name, inputs[0].snapshot.over(self._path(name)))
+
+    def _path(self, name: str) -> str:
+        return self.store.trees.path("snapshots", self.settings.owners(), name)
+
+    def _execute(self, op: Op, key: str, note: Note, inputs: Sequence[Snapshot], cancelled: Flag) -> Result:
+        from builder.executor.perform import Work, perform
+
+        name = self._cache.name(key)
+        trees = self.store.trees
+        with trees.scratch() as staged, trees.scratch("work") as room:
+            perform(Work(op, key, note, inputs, staged, room, cancelled), self)
+            trees.publish(staged, "snapshots", self.settings.owners(), name)
+        self._cache.remember(key, name)
+        return Result(name, inputs[0].over(self._path(name)))
