@@ -30,9 +30,9 @@ MAY_IMPORT = {
     "sources": f"{GROUND} store layers sandbox snapshots",
     "exporters": f"{GROUND} store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots solver sources",
-    "build": f"{GROUND} graph store layers sandbox dockerfile solver snapshots sources exporters executor",
+    "building": f"{GROUND} graph store layers sandbox dockerfile solver snapshots sources exporters executor",
     "progress": "errors events",
-    "cli": f"{GROUND} progress build dockerfile store layers sandbox sources exporters",
+    "cli": f"{GROUND} progress building dockerfile store layers sandbox sources exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.
