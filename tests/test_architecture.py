@@ -43,7 +43,12 @@ HEAVY = {
 }  # fmt: skip
 
 # These are wholly about something heavy, and are therefore imported late themselves.
-LATE = {"builder.cli.screens", "builder.exporters.tarstream", "builder.progress.live"}
+LATE = {
+    "builder.cli.screens",
+    "builder.exporters.archive",
+    "builder.exporters.tarstream",
+    "builder.progress.live",
+}
 
 
 @cache

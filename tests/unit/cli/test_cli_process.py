@@ -92,7 +92,9 @@ def test_start_up_imports_little(context: Path, line: str) -> None:
     assert set(modules) <= set(ALLOWED.split())
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_cancels_the_build(context: Path, number: int, status: int) -> None:
     with started(WAIT, cwd=context) as process:
         began = time.monotonic()
