@@ -85,9 +85,7 @@ def _parse_node(node: Node, lines: Sequence[str]) -> Instruction:
 def _instruction(node: Node) -> Instruction:
     parser = _PARSERS.get(node.name.upper())
     if parser is None:
-        raise Fault(
-            f"unknown instruction: {node.name}", near=node.name, hint=did_you_mean(node.name, _PARSERS)
-        )
+        raise Fault(f"unknown instruction: {node.name}", near=node.name, hint=did_you_mean(node.name, _PARSERS))
     return parser(node)
 
 

@@ -86,9 +86,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, contents: Contents,
         raise ArchiveError(f"{name!r} is no plain file, directory or link")
 
 
-def _read(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, contents: Contents, blobs: Blobs
-) -> None:
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, contents: Contents, blobs: Blobs) -> None:
     stream = archive.extractfile(member)
     assert stream is not None
     if name in _DOCUMENTS:

@@ -50,8 +50,7 @@ def _manifest(fields: Fields, contents: Contents, blobs: Blobs) -> Descriptor:
     if len(names) != len(diff_ids):
         raise ArchiveError(f"{len(names)} layers, but {len(diff_ids)} diff ids in the config")
     layers = tuple(
-        _layer(name, contents.blob(name), diff_id, blobs)
-        for name, diff_id in zip(names, diff_ids, strict=True)
+        _layer(name, contents.blob(name), diff_id, blobs) for name, diff_id in zip(names, diff_ids, strict=True)
     )
     return blobs.put_bytes(mediatypes.MANIFEST, Manifest(config, layers).encode())
 

@@ -62,9 +62,7 @@ class Blobs:
     def read(self, descriptor: Descriptor) -> bytes:
         """All bytes of a small blob (a document), of the size that the descriptor gives."""
         if descriptor.size > DOCUMENT_LIMIT:
-            raise DocumentError(
-                f"{descriptor.media_type} {descriptor.digest} is too long: {descriptor.size} bytes"
-            )
+            raise DocumentError(f"{descriptor.media_type} {descriptor.digest} is too long: {descriptor.size} bytes")
         with self.open(descriptor.digest) as file:
             content = file.read(descriptor.size + 1) or b""
         if len(content) != descriptor.size:
@@ -198,9 +196,7 @@ class Ingest:
     def flush(self) -> None:
         """Nothing is buffered; here so that any code which writes to files can write to this."""
 
-    def commit(
-        self, media_type: str = OCTETS, digest: str | None = None, size: int | None = None
-    ) -> Descriptor:
+    def commit(self, media_type: str = OCTETS, digest: str | None = None, size: int | None = None) -> Descriptor:
         """Publish what was written. Success means that the blob is complete and on the disk.
 
         DocumentError, and no blob, if it has not the expected digest and size.
