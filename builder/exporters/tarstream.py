@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from builder.exporters.destination import copy_blob, write_fully
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 _BLOCK = 512
-_GNU = 1  # tarfile.GNU_FORMAT
+_GNU: Final = 1  # tarfile.GNU_FORMAT
 
 
 class TarStream:
