@@ -25,7 +25,10 @@ def export(image: StoredImage, dest: Path) -> None:
 
 def tags(dest: Path) -> dict[str, str]:
     index = json.loads((dest / "index.json").read_text())
-    return {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in index["manifests"]}
+    return {
+        each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"]
+        for each in index["manifests"]
+    }
 
 
 def named(store: Store, name: str, text: bytes = b"x") -> StoredImage:
@@ -81,7 +84,9 @@ def test_a_directory_with_other_things_is_refused_untouched(image: StoredImage, 
 
 
 @pytest.mark.parametrize("link", ["blobs", "blobs/sha256"])
-def test_links_in_the_layout_do_not_lead_the_blobs_away(image: StoredImage, tmp_path: Path, link: str) -> None:
+def test_links_in_the_layout_do_not_lead_the_blobs_away(
+    image: StoredImage, tmp_path: Path, link: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     export(image, tmp_path / "d")
@@ -96,7 +101,10 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(image: StoredIma
     canary = tmp_path / "canary"
     canary.write_text("canary")
     export(image, tmp_path / "d")
-    index, blob = tmp_path / "d" / "index.json", tmp_path / "d" / "blobs" / image.manifest.digest.replace(":", "/")
+    index, blob = (
+        tmp_path / "d" / "index.json",
+        tmp_path / "d" / "blobs" / image.manifest.digest.replace(":", "/"),
+    )
     for path in (index, blob):
         path.unlink()
     blob.symlink_to(canary)

@@ -18,7 +18,9 @@ from builder.store.paths import store_root
 from builder.store.store import Store
 
 
-def test_the_place_is_given_or_in_the_environment_or_in_the_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_place_is_given_or_in_the_environment_or_in_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.delenv("RBUILD_STORE", raising=False)
@@ -64,9 +66,23 @@ def test_opening_is_fast(tmp_path: Path) -> None:
 
 def test_the_store_imports_nothing_heavy() -> None:
     code = "import sys; before = set(sys.modules); import builder.store.store; print(*(set(sys.modules) - before))"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
-    heavy = {"tempfile", "shutil", "threading", "pathlib", "tarfile", "inspect", "dataclasses", "logging", "subprocess"}
+    heavy = {
+        "tempfile",
+        "shutil",
+        "threading",
+        "pathlib",
+        "tarfile",
+        "inspect",
+        "dataclasses",
+        "logging",
+        "subprocess",
+    }
     assert not loaded & heavy
 
 
@@ -86,7 +102,9 @@ def test_a_torn_version_file_is_written_again_and_nothing_is_lost(tmp_path: Path
     assert [name for name, _ in Store.open(str(tmp_path)).tags.all()] == ["a/b:c"]
 
 
-@pytest.mark.parametrize("left", [["index.lock"], ["index.lock", "blobs"], ["oci-layout", "index.json.new", "tmp"]])
+@pytest.mark.parametrize(
+    "left", [["index.lock"], ["index.lock", "blobs"], ["oci-layout", "index.json.new", "tmp"]]
+)
 def test_a_store_half_made_is_completed(tmp_path: Path, left: list[str]) -> None:
     for name in left:
         (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
