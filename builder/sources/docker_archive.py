@@ -36,6 +36,7 @@ def from_archive(contents: Contents, blobs: Blobs) -> list[tuple[str, Descriptor
         fields = Fields(entry, f"manifest.json[{number}]")
         manifest = _manifest(fields, contents, blobs)
         found += [(name, manifest) for name in _names(fields) or [""]]
+        fields.rest()  # for its faults; LayerSources and the like tell us nothing
     return found
 
 
