@@ -58,9 +58,7 @@ _BOOLEANS = {"true": True, "false": False}
 class Flags:
     """The flags of one instruction, checked against those that it knows."""
 
-    def __init__(
-        self, instruction: str, words: tuple[str, ...], known: dict[str, Kind] | None = None
-    ) -> None:
+    def __init__(self, instruction: str, words: tuple[str, ...], known: dict[str, Kind] | None = None) -> None:
         self._values: dict[str, list[str]] = {}
         for word in words:
             self._add(instruction, word, known or {})

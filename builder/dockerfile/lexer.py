@@ -34,9 +34,7 @@ def decode(data: bytes, file: str) -> str:
     """The text of a file, its byte order mark dropped."""
     for number, line in enumerate(data.split(b"\n"), 1):
         if len(line) > LONGEST_LINE:
-            raise DockerfileError(
-                f"line is longer than {LONGEST_LINE} bytes", span=Span(file, number, number)
-            )
+            raise DockerfileError(f"line is longer than {LONGEST_LINE} bytes", span=Span(file, number, number))
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 

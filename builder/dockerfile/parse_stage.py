@@ -22,9 +22,7 @@ def parse_from(node: Node) -> From:
     flags = Flags("FROM", node.flags, {"platform": "string"})
     words = split_list(node.rest)
     if len(words) not in (1, 3):
-        raise Fault(
-            "FROM requires either one or three arguments", near=node.rest, hint="FROM <image> [AS <name>]"
-        )
+        raise Fault("FROM requires either one or three arguments", near=node.rest, hint="FROM <image> [AS <name>]")
     name = _stage_name(words[1], words[2]) if len(words) == 3 else None
     return From(node.span, node.text, words[0], flags.string("platform"), name)
 

@@ -54,8 +54,8 @@ def parse(data: bytes, file: str) -> Dockerfile:
     return Dockerfile(file, source, directives, instructions, nodes)
 
 
-def parse_trigger(text: str, span: Span) -> Instruction:
-    """Parse what an ONBUILD stored; `span` is the place to blame, usually the FROM that runs it.
+def parse_trigger(text: str, span: Span) -> tuple[Instruction, ...]:
+    """The instruction that an ONBUILD stored; `span` is the place to blame, usually the FROM that runs it.
 
     The reference parses a trigger as a file of its own: its escape character is the backslash.
     """
@@ -64,7 +64,7 @@ def parse_trigger(text: str, span: Span) -> Instruction:
         if len(nodes) != 1:
             raise Fault(f"an ONBUILD trigger must be one instruction: {text!r}")
         parse_stage.check_trigger(nodes[0].name)
-        return _instruction(nodes[0])._replace(span=span)
+        return (_instruction(nodes[0])._replace(span=span),)
     except DockerfileError as error:
         # Lines of the trigger are not lines of the file.
         error.span = span
@@ -85,9 +85,7 @@ def _parse_node(node: Node, lines: Sequence[str]) -> Instruction:
 def _instruction(node: Node) -> Instruction:
     parser = _PARSERS.get(node.name.upper())
     if parser is None:
-        raise Fault(
-            f"unknown instruction: {node.name}", near=node.name, hint=did_you_mean(node.name, _PARSERS)
-        )
+        raise Fault(f"unknown instruction: {node.name}", near=node.name, hint=did_you_mean(node.name, _PARSERS))
     return parser(node)
 
 

@@ -101,7 +101,7 @@ def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[
 def _members(tree: FileTree, top: str, below: str, ignore: Ignore | None) -> Iterator[Member]:
     for entry in tree.entries(join(top, below) if below else top):
         path = join(below, entry.name)
-        excluded = ignore is not None and ignore.excluded(path, entry.is_dir)
+        excluded = ignore is not None and ignore.excluded(path)
         if excluded and not (entry.is_dir and ignore is not None and ignore.may_contain_included(path)):
             continue
         inside = tuple(_members(tree, top, path, ignore)) if entry.is_dir else ()

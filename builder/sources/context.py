@@ -58,7 +58,7 @@ class ContextTree:
         return not self._shown(path, stat.S_ISDIR(mode))
 
     def _shown(self, path: str, is_dir: bool) -> bool:
-        if not self._ignore.excluded(path, is_dir):
+        if not self._ignore.excluded(path):
             return True
         return is_dir and self._ignore.may_contain_included(path)
 
