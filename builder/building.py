@@ -1,8 +1,8 @@
 """The whole build on one page: the only place where meaning and matter meet.
 
-    Dockerfile ─► plan ─► keys ─► layers that are known already
-                                  └─ the others: solve ─► pack
-               ─► image ─► store, tags ─► outputs
+Dockerfile ─► plan ─► keys ─► layers that are known already
+                              └─ the others: solve ─► pack
+           ─► image ─► store, tags ─► outputs
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
-    return BuildResult(
-        name, image.manifest.digest, image.config.digest, image.manifest, report.hits, report.executed
-    )
+    return BuildResult(name, image.manifest.digest, image.config.digest, image.manifest, report.hits, report.executed)
 
 
 def plan_text(request: BuildRequest) -> str:
@@ -141,9 +139,7 @@ class _Planned:
         named = parse_contexts(request.build_contexts)
         platform = host()
         self.file = definition.file
-        self.build_args = {
-            name: os.environ.get(name) if value is None else value for name, value in request.build_args
-        }
+        self.build_args = {name: os.environ.get(name) if value is None else value for name, value in request.build_args}
         self.resolver = Resolver(store, named, platform)
         self.contexts = {"": open_context(request.context, read_ignore(request.context, definition.file))}
         for name, path in named.directories.items():

@@ -42,8 +42,7 @@ def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
     store = doors.open_store(arguments.one("store"))
     found = [_find(store, text, doors) for text in arguments.operands]
     documents = [
-        {"reference": name, "digest": descriptor.digest, **_documents(store, descriptor)}
-        for name, descriptor in found
+        {"reference": name, "digest": descriptor.digest, **_documents(store, descriptor)} for name, descriptor in found
     ]
     shown = documents[0] if len(documents) == 1 else documents
     console.out(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")

@@ -1,5 +1,1 @@
-"""Turns the text of a Dockerfile into instructions, and an ignore file into a matcher; all of it pure.
-
-Knows the language: lines, words, variables, flags, the arguments of every instruction. Must not know
-files, images, the network, the clock or how a step is run.
-"""
+"""The Dockerfile language: turns text into a plan of ops; knows every instruction; must not know disks, clocks or processes."""

@@ -118,7 +118,7 @@ def sources_of(item: Instruction) -> Sequence[str]:
         case Copy() if item.from_ is not None:
             return (item.from_,)
         case Run():
-            return tuple(mount.from_ for mount in item.mounts if mount.from_)
+            return tuple(value for mount in item.mounts for name, value in mount.options if name == "from" and value)
         case Add():
             return ()
         case _:

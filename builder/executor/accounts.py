@@ -147,9 +147,7 @@ def _users(view: View) -> list[_User]:
 
 def _groups(view: View) -> list[_Group]:
     rows = (line.split(":") for line in _lines(view, "etc/group"))
-    return [
-        _Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()
-    ]
+    return [_Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()]
 
 
 def _lines(view: View, path: str) -> list[str]:

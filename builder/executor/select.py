@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.dockerfile.ignore import Ignore, match
+from builder.dockerfile.globs import match
+from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
 from builder.snapshots.filetree import join, resolve
 

@@ -1,6 +1,6 @@
 """A tar stream, compressed or not, becomes a tree.
 
-    stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 _RATIO_FROM = 1 << 30
 # Not the archive's fault: the disk or the process is at its limit.
-_HOST_FAULTS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
-)
+_HOST_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS})
 
 
 class Limits(NamedTuple):
@@ -129,7 +127,7 @@ class _Feed:
             self._copy()
         except BrokenPipeError:
             pass  # native.unpack gave up and says why
-        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
+        except BaseException as error:
             self._error = error
         finally:
             os.close(self._in)

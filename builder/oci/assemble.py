@@ -35,9 +35,7 @@ class Image(NamedTuple):
         return self.manifest.size + self.config.size + sum(layer.descriptor.size for layer in self.layers)
 
 
-def assemble(
-    config: ImageConfig, layers: Sequence[Layer], annotations: tuple[tuple[str, str], ...] = ()
-) -> Image:
+def assemble(config: ImageConfig, layers: Sequence[Layer], annotations: tuple[tuple[str, str], ...] = ()) -> Image:
     """An OCI image whose config has exactly these layers; config.diff_ids is overwritten.
 
     DocumentError if the history, where there is one, tells of another number of layers. Layers

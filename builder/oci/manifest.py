@@ -62,9 +62,7 @@ def parse_manifest(raw: bytes, media_type: str = "") -> Manifest:
     )
 
 
-def check_kind(
-    fields: Fields, given: str, allowed: frozenset[str], default: str, foreign: tuple[str, ...]
-) -> str:
+def check_kind(fields: Fields, given: str, allowed: frozenset[str], default: str, foreign: tuple[str, ...]) -> str:
     """The media type of a manifest or index, after making sure that it can be nothing else."""
     version = fields.number("schemaVersion")
     if version != 2:

@@ -102,9 +102,7 @@ def _refuse_foreign_ids(command: Command) -> None:
     ids = {command.uid, command.gid, *command.groups}
     if tier == "single" and ids != {0}:
         who = f"{command.uid}:{command.gid}"
-        raise SandboxError(
-            f"cannot run as user {who} in tier single, which has one user id", hint=hints.SEVERAL_IDS
-        )
+        raise SandboxError(f"cannot run as user {who} in tier single, which has one user id", hint=hints.SEVERAL_IDS)
     if max(ids) >= IDS:
         raise SandboxError(f"cannot run with id {max(ids)}: the sandbox has the ids 0 to {IDS - 1}")
 

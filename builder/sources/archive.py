@@ -28,9 +28,7 @@ class Loaded(NamedTuple):
     descriptor: Descriptor
 
 
-def load(
-    path: str, store: Store, stdin: BinaryIO | None = None, name: str | None = None
-) -> tuple[Loaded, ...]:
+def load(path: str, store: Store, stdin: BinaryIO | None = None, name: str | None = None) -> tuple[Loaded, ...]:
     """Load every image of an OCI layout directory, an OCI archive or a `docker save` archive.
 
     `path` "-" reads an archive from `stdin` (the process's own if None). With `name`, the one image of

@@ -37,7 +37,9 @@ def parse_contexts(pairs: Sequence[tuple[str, str]]) -> NamedContexts:
         if value.startswith((_LAYOUT, _IMAGE)):
             images[name] = value
         elif "://" in value or value.startswith("git@") or value == "-":
-            raise NotSupported(f"--build-context {name}={value}: only directories, {_LAYOUT} and {_IMAGE} are supported yet")
+            raise NotSupported(
+                f"--build-context {name}={value}: only directories, {_LAYOUT} and {_IMAGE} are supported yet"
+            )
         elif not value:
             raise UsageError(f"--build-context {name}=: the value is empty", hint=f"write {name}=DIRECTORY")
         else:
