@@ -1,8 +1,8 @@
 """`.dockerignore` files and `--exclude` patterns (dockerfile-language 1.9, 1.11).
 
-    Ignore(parse_ignore(text))
-        .excluded("a/b")               the last rule that matches the path or a parent of it decides
-        .may_contain_included("a")     is it worth looking into this excluded directory?
+    parse_ignore(text, file)  ->  Ignore
+    Ignore.excluded("a/b")               the last rule that matches the path or a parent of it decides
+    Ignore.may_contain_included("a")     is it worth looking into this excluded directory?
 
 Paths are relative to the context, separated by `/`, without a leading one.
 """
@@ -16,10 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from builder.dockerfile import globs
 from builder.dockerfile.blanks import BLANKS
-from builder.dockerfile.globs import match
 from builder.errors import DockerfileError, Span
-
-__all__ = ["Ignore", "match", "parse_ignore"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,25 +92,29 @@ def _may_match_below(inclusion: list[str], directory: list[str]) -> bool:
     for part, name in zip(inclusion, directory, strict=False):
         if "**" in part or "[" in part or "\\" in part:
             return True
-        if not match(part, name):
+        if not globs.match(part, name):
             return False
     return True
 
 
-def parse_ignore(text: str, file: str = ".dockerignore") -> list[str]:
-    """The patterns of an ignore file, in their normal form and all valid; errors point to its lines."""
-    lines = numbered_patterns(text)
+def parse_ignore(text: str, file: str) -> Ignore:
+    """The rules of an ignore file; errors point to its lines."""
+    lines = _patterns(text)
     for number, pattern in lines:
         try:
             Ignore((pattern,))
         except DockerfileError as error:
             error.span = Span(file, number, number)
             raise
-    return [pattern for _, pattern in lines]
+    return Ignore(pattern for _, pattern in lines)
 
 
-def numbered_patterns(text: str) -> list[tuple[int, str]]:
-    """Lines and patterns in their normal form, comments and blank lines left out; nothing is checked."""
+def read_patterns(text: str) -> list[str]:
+    """The patterns of an ignore file in their normal form, comments and blank lines left out."""
+    return [pattern for _, pattern in _patterns(text)]
+
+
+def _patterns(text: str) -> list[tuple[int, str]]:
     lines = text.removeprefix("\ufeff").split("\n")
     return [
         (number, _normal(line.strip(BLANKS)))

@@ -44,11 +44,6 @@ class MountSpec(NamedTuple):
     text: str
     options: tuple[tuple[str, str | None], ...]
 
-    @property
-    def from_(self) -> str | None:
-        """The stage, context or image that it names: known at once, as it must not hold variables."""
-        return dict(self.options).get("from")
-
 
 class Mount(NamedTuple):
     """A `RUN --mount=` with every option known and checked (`mounts.resolve`).
@@ -118,7 +113,7 @@ class Label(NamedTuple):
 class Run(NamedTuple):
     """Shell form has argv=(command text,), which is the shell's to expand.
 
-    `script` is the heredoc that is the whole command: its body is what the shell is given.
+    `lone_heredoc`: the command is one heredoc word and nothing else, so that its body is the script.
     """
 
     span: Span
@@ -130,7 +125,14 @@ class Run(NamedTuple):
     exec_form: bool
     argv: tuple[str, ...]
     heredocs: tuple[Heredoc, ...]
-    script: Heredoc | None
+    lone_heredoc: bool
+
+    @property
+    def script(self) -> str:
+        """What the shell is given: shell form only (1.5)."""
+        if self.lone_heredoc:
+            return self.heredocs[0].content
+        return self.argv[0] + "".join(f"\n{doc.body}{doc.name}" for doc in self.heredocs)
 
 
 class Copy(NamedTuple):
@@ -231,16 +233,18 @@ class Shell(NamedTuple):
 
 
 class Healthcheck(NamedTuple):
-    """`test` is ("NONE",), ("CMD", …) or ("CMD-SHELL", text). Options are checked, and as written (1.10)."""
+    """`disabled` is NONE, without argv. Times are nanoseconds; what was not said is 0 (1.10)."""
 
     span: Span
     text: str
-    test: tuple[str, ...]
-    interval: str | None
-    timeout: str | None
-    start_period: str | None
-    start_interval: str | None
-    retries: str | None
+    disabled: bool
+    exec_form: bool
+    argv: tuple[str, ...]
+    interval: int
+    timeout: int
+    start_period: int
+    start_interval: int
+    retries: int
 
 
 class Onbuild(NamedTuple):
@@ -254,7 +258,7 @@ class Onbuild(NamedTuple):
 class Maintainer(NamedTuple):
     span: Span
     text: str
-    name: str
+    author: str
 
 
 Instruction = (
@@ -287,10 +291,6 @@ class Dockerfile(NamedTuple):
     directives: Directives
     instructions: tuple[Instruction, ...]
     nodes: tuple[Node, ...]
-
-    @property
-    def escape(self) -> str:
-        return self.directives.escape
 
     def excerpt(self, span: Span) -> Iterable[tuple[int, str]]:
         """Numbered source lines of `span`, for a message."""

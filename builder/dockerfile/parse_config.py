@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.dockerfile.arguments import json_array, json_or_list, key_values, split_list
-from builder.dockerfile.blanks import BLANK_RUN
 from builder.dockerfile.durations import parse_duration
 from builder.dockerfile.faults import Fault, did_you_mean
 from builder.dockerfile.flags import Flags
@@ -126,11 +125,14 @@ def parse_healthcheck(node: Node) -> Healthcheck:
     flags = Flags("HEALTHCHECK", node.flags, _HEALTH_FLAGS)
     if not node.rest:
         raise Fault("HEALTHCHECK requires at least one argument", hint="HEALTHCHECK CMD <command>, or NONE")
-    kind, *command = BLANK_RUN.split(node.rest, maxsplit=1)
+    kind, *command = node.rest.split(maxsplit=1)
+    disabled = _is_disabled(kind, command)
+    test = CommandLine(False, ()) if disabled else _health_command(kind, command)
     return Healthcheck(
         node.span,
         node.text,
-        _health_test(kind.upper(), command, near=kind),
+        disabled,
+        *test,
         interval=_health_time(flags, "interval"),
         timeout=_health_time(flags, "timeout"),
         start_period=_health_time(flags, "start-period"),
@@ -139,36 +141,40 @@ def parse_healthcheck(node: Node) -> Healthcheck:
     )
 
 
-def _health_test(kind: str, command: list[str], *, near: str) -> tuple[str, ...]:
-    if kind == "NONE":
-        if command:
-            raise Fault("HEALTHCHECK NONE takes no arguments", near=command[0])
-        return ("NONE",)
-    if kind != "CMD":
+def _is_disabled(kind: str, command: list[str]) -> bool:
+    if kind.upper() != "NONE":
+        return False
+    if command:
+        raise Fault("HEALTHCHECK NONE takes no arguments", near=command[0])
+    return True
+
+
+def _health_command(kind: str, command: list[str]) -> CommandLine:
+    if kind.upper() != "CMD":
         hint = did_you_mean(kind, ("CMD", "NONE"))
-        raise Fault(f"unknown type {near!r} in HEALTHCHECK", near=near, hint=hint or "try CMD")
-    if not command or json_array(command[0]) == ():
-        raise Fault("missing command after HEALTHCHECK CMD", near=near)
-    exec_form, argv = command_line(command[0])
-    return ("CMD" if exec_form else "CMD-SHELL", *argv)
+        raise Fault(f"unknown type {kind!r} in HEALTHCHECK", near=kind, hint=hint or "try CMD")
+    test = command_line(command[0]) if command else CommandLine(False, ())
+    if not test.argv:
+        raise Fault("missing command after HEALTHCHECK CMD", near=kind)
+    return test
 
 
-def _health_time(flags: Flags, name: str) -> str | None:
+def _health_time(flags: Flags, name: str) -> int:
     value = flags.string(name)
     if not value:
-        return None
+        return 0
     nanoseconds = parse_duration(value)
     if nanoseconds is None:
         raise Fault(f"invalid duration for --{name}: {value!r}", near=f"--{name}", hint="like 1m30s or 500ms")
     if nanoseconds != 0 and nanoseconds < 1_000_000:
         raise Fault(f"--{name} cannot be less than 1ms: {value!r}", near=f"--{name}")
-    return value
+    return nanoseconds
 
 
-def _retries(flags: Flags) -> str | None:
+def _retries(flags: Flags) -> int:
     value = flags.string("retries")
     if not value:
-        return None
+        return 0
     if not (value.isascii() and value.isdecimal() and len(value) < 11 and int(value) < 2**31):
         raise Fault(f"--retries must be a number, 0 or more: {value!r}", near="--retries")
-    return value
+    return int(value)

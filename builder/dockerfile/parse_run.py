@@ -35,7 +35,7 @@ def parse_run(node: Node) -> Run:
         exec_form=command.exec_form,
         argv=command.argv,
         heredocs=node.heredocs,
-        script=node.heredocs[0] if node.heredocs and parse_heredoc(node.rest) else None,
+        lone_heredoc=bool(node.heredocs) and parse_heredoc(node.rest) is not None,
     )
 
 

@@ -54,8 +54,8 @@ def parse(data: bytes, file: str) -> Dockerfile:
     return Dockerfile(file, source, directives, instructions, nodes)
 
 
-def parse_trigger(text: str, span: Span) -> tuple[Instruction, ...]:
-    """The instruction that an ONBUILD stored; `span` is the place to blame, usually the FROM that runs it.
+def parse_trigger(text: str, span: Span) -> Instruction:
+    """Parse what an ONBUILD stored; `span` is the place to blame, usually the FROM that runs it.
 
     The reference parses a trigger as a file of its own: its escape character is the backslash.
     """
@@ -64,7 +64,7 @@ def parse_trigger(text: str, span: Span) -> tuple[Instruction, ...]:
         if len(nodes) != 1:
             raise Fault(f"an ONBUILD trigger must be one instruction: {text!r}")
         parse_stage.check_trigger(nodes[0].name)
-        return (_instruction(nodes[0])._replace(span=span),)
+        return _instruction(nodes[0])._replace(span=span)
     except DockerfileError as error:
         # Lines of the trigger are not lines of the file.
         error.span = span

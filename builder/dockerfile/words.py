@@ -5,7 +5,7 @@ the table at the end of 1.3, and errors carry no place until a caller gives them
 
     process_word("a'$b'$c", {"c": "1"})    "a$b1"
     process_words("80 $ports", …)          split at unquoted white space, after expansion
-    expand_heredoc(…)                      a heredoc body: quotes are ordinary characters
+    process_body(…)                        a heredoc body: quotes are ordinary characters
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def process_words(word: str, env: Mapping[str, str], escape: str = "\\") -> list
     return list(expand(word, env, Style(escape)).words)
 
 
-def expand_heredoc(body: str, env: Mapping[str, str]) -> str:
+def process_body(body: str, env: Mapping[str, str]) -> str:
     """The content of an unquoted heredoc (1.5): its escape character is always the backslash."""
     return expand(body, env, _BODY).text
 
