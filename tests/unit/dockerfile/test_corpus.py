@@ -11,7 +11,7 @@ import pytest
 
 from builder.dockerfile.arguments import json_array, split_words
 from builder.dockerfile.heredoc import heredocs_of_line, parse_heredoc
-from builder.dockerfile.ignore import Ignore, numbered_patterns
+from builder.dockerfile.ignore import Ignore, read_patterns
 from builder.dockerfile.instructions import Copy, Heredoc, Run
 from builder.dockerfile.parser import parse
 from builder.dockerfile.words import Expansion, expand
@@ -111,7 +111,7 @@ OPERATIONS = {
     "run": _run,
     "gitref": _gitref,
     "ignore": lambda case: Ignore(case["patterns"]).excluded(case["path"]),
-    "ignorefile": lambda case: [pattern for _, pattern in numbered_patterns(case["text"])],
+    "ignorefile": lambda case: read_patterns(case["text"]),
 }
 
 
