@@ -64,6 +64,8 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
 def _field(name: str, value: object) -> Iterator[str]:
     if value is True:
         yield f"  {name}"
+    elif isinstance(value, int) and value:
+        yield f"  {name} {value}"
     elif isinstance(value, str):
         yield f"  {name} {quote(value)}"
     elif isinstance(value, Heredoc):
