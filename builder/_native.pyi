@@ -1,13 +1,67 @@
-"""The C half of rbuild. Strings that name files are bytes; every failure is an OSError naming step and path.
+"""The C half of rbuild. File names are bytes; every failure is an OSError naming step and path.
 
-An OSError is `OSError(errno, "step: reason", path)`. What is wrong with an archive or a tree rather than
-with the kernel is `ValueError(reason, path)`. All functions release the GIL while they work.
+An OSError from here has strerror "step: reason" ("mount proc: Operation not permitted"), the errno, and the
+path that was being worked on as filename (bytes). What is wrong with an archive or a tree rather than with
+the kernel is `ValueError(reason, path)`. All functions release the GIL while they work.
 
-A `tree_fd` is a descriptor of T (see `builder.layers.tree`), not of T/diff. Paths are relative to T/diff,
-without a leading slash; b"" is T/diff itself.
+A `tree_fd` is a descriptor of T (see `builder.layers.tree`), not of T/diff. Paths of trees are relative to
+T/diff, without a leading slash; b"" is T/diff itself.
 """
 
 from collections.abc import Sequence
+
+# ---- sandbox: namespaces.c, resolve.c, spawn.c ----
+
+Step = tuple[str, str, bytes, bytes, bytes, bytes, int, bool]
+"""(op, name, target, source, fstype, data, flags, optional): one step of furnishing a root, see spawn."""
+
+def unshare(flags: int) -> None: ...
+def mount(source: bytes, target: bytes, fstype: bytes, flags: int, options: bytes) -> None: ...
+def unmount(target: bytes, flags: int) -> None: ...
+def resolve(root: int, path: bytes, nofollow: bool = False, walk: bool = False) -> int:
+    """An O_PATH descriptor of `path` as a process with root directory `root` sees it; never outside of it.
+
+    `walk` goes component by component, as is done where openat2 is refused.
+    """
+
+def spawn(
+    *,
+    steps: tuple[Step, ...],
+    argv: tuple[bytes, ...],
+    programs: tuple[bytes, ...],
+    env: tuple[bytes, ...],
+    cwd: bytes,
+    hostname: bytes,
+    namespaces: int,
+    uid: int,
+    gid: int,
+    groups: tuple[int, ...] | None,
+    bounding: int,
+    effective: int,
+    umask: int,
+    limits: tuple[tuple[int, int, int], ...],
+) -> tuple[int, int, int, int]:
+    """Start a process in new namespaces: (pid, pidfd, stdout, stderr), the last three for the caller to close.
+
+    `namespaces` are CLONE_NEW* flags. In the child, in this order: the steps, host name and loopback,
+    pivot_root, cwd (resolved in-root), descriptors 0..2, limits, groups (None leaves them), ids and
+    capabilities; then the first of `programs` that exists is executed with `argv` and `env`. When any of
+    it fails the child is reaped and an OSError raised; its strerror starts with the name of the step, or of
+    what else was tried ("cwd", "exec" …). The child is killed when the calling thread or the process dies.
+
+    Ops:  reopen    open the host directory source as descriptor number flags
+          root      mount source on the host directory target and make it the new root; the options in
+                    data may name descriptors as paths relative to /proc/self/fd
+          mount     mount a fstype on target
+          bind      bind the host's source on target
+          alias     bind the root's source on target
+          readonly  make target read-only; with MS_REC in flags also what is mounted below
+          mkdir     flags is the mode                 file      with data; flags is the mode
+          symlink   source is its text                unlink
+    Targets are resolved inside the root. An optional step is skipped when its target or source is not there.
+    """
+
+# ---- layers: tree.c, unpack.c, pack.c, place.c ----
 
 # mode (with type bits), uid, gid, rdev (as os.makedev), size, mtime_ns, ino, nlink
 _Stat = tuple[int, int, int, int, int, int, int, int]

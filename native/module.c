@@ -4,6 +4,11 @@
 #define KEYWORDS(function) (PyCFunction)(void (*)(void))(function)
 
 static PyMethodDef methods[] = {
+    {"unshare", rb_py_unshare, METH_VARARGS, NULL},
+    {"mount", rb_py_mount, METH_VARARGS, NULL},
+    {"unmount", rb_py_unmount, METH_VARARGS, NULL},
+    {"resolve", rb_py_resolve, METH_VARARGS, NULL},
+    {"spawn", (PyCFunction)(void (*)(void))rb_py_spawn, METH_VARARGS | METH_KEYWORDS, NULL},
     /* layers */
     {"open_in_root", KEYWORDS(native_open_in_root), METH_VARARGS | METH_KEYWORDS, NULL},
     {"tree_stat", native_tree_stat, METH_VARARGS, NULL},

@@ -8,6 +8,16 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* namespaces.c */
+PyObject *rb_py_unshare(PyObject *self, PyObject *args);
+PyObject *rb_py_mount(PyObject *self, PyObject *args);
+PyObject *rb_py_unmount(PyObject *self, PyObject *args);
+
+/* resolve.c */
+PyObject *rb_py_resolve(PyObject *self, PyObject *args);
+
+/* spawn.c */
+PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs);
 /* layers: tree.c, unpack.c, pack.c, place.c */
 extern PyObject *native_open_in_root(PyObject *self, PyObject *args, PyObject *keywords);
 extern PyObject *native_tree_stat(PyObject *self, PyObject *args);

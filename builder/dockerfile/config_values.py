@@ -1,0 +1,72 @@
+"""Values of metadata instructions, checked and brought into the form of the image config."""
+
+from __future__ import annotations
+
+import re
+
+from builder.errors import DockerfileError, Span
+
+_PORT = re.compile(r"(?:(?P<host>.*):)?(?P<port>\d+(?:-\d+)?)(?:/(?P<proto>\w+))?", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_SIGNALS = frozenset(
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
+    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split()
+)
+_REALTIME = re.compile(r"RTMIN\+(\d+)|RTMAX-(\d+)")
+
+
+def ports(word: str, span: Span) -> list[str]:
+    """The exposed ports of one EXPOSE word: a range gives several, the protocol is lower case and tcp by default."""
+    match = _PORT.fullmatch(word)
+    protocol = (match["proto"] or "tcp").lower() if match else ""
+    if not match or protocol not in ("tcp", "udp", "sctp"):
+        raise DockerfileError(
+            f"invalid port {word!r}", span=span, hint="write port[-last][/tcp|udp|sctp], as in 8080 or 53/udp"
+        )
+    first, _, last = match["port"].partition("-")
+    low, high = int(first), int(last or first)
+    if high > 65535 or low > high:
+        raise DockerfileError(f"invalid port range {word!r}", span=span, hint="ports go from 0 to 65535, low to high")
+    return [f"{port}/{protocol}" for port in range(low, high + 1)]
+
+
+def stop_signal(text: str, span: Span) -> str:
+    """`text` unchanged when it names a signal: 9, TERM, SIGTERM, rtmin+3."""
+    if text.isdecimal():
+        if 1 <= int(text) <= 64:
+            return text
+    else:
+        name = text.upper().removeprefix("SIG")
+        offset = _REALTIME.fullmatch(name)
+        if name in _SIGNALS or (offset and int(offset[1] or offset[2]) <= 30):
+            return text
+    raise DockerfileError(f"invalid signal: {text!r}", span=span, hint="write a name such as SIGTERM, or a number")
+
+
+def duration(text: str, span: Span) -> int:
+    """Nanoseconds of a duration in Go's syntax (1m30s); zero, or at least a millisecond."""
+    total, end = 0.0, 0
+    for match in _DURATION.finditer(text):
+        if match.start() != end:
+            break
+        total += float(match[1]) * _NANOSECONDS[match[2]]
+        end = match.end()
+    if text == "0":
+        return 0
+    if not text or end != len(text) or 0 < total < 10**6:
+        raise DockerfileError(
+            f"invalid duration {text!r}", span=span, hint="write it as 30s, 1m30s or 500ms; at least 1ms, or 0"
+        )
+    return round(total)
+
+
+def retries(text: str, span: Span) -> int:
+    if not text.isdecimal():
+        raise DockerfileError(f"invalid --retries={text}", span=span, hint="give a whole number, 0 or more")
+    return int(text)
+
+
+def merge(old: tuple[tuple[str, str], ...], new: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs with `new` on top: a known key keeps its place."""
+    return tuple({**dict(old), **dict(new)}.items())

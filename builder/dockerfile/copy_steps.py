@@ -1,0 +1,114 @@
+"""COPY and ADD: which sources, to where."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from builder.dockerfile import history
+from builder.dockerfile.expand import expand
+from builder.errors import DockerfileError, NotSupported
+from builder.graph.ops import ContextOp, CopyOp, InlineFile
+
+if TYPE_CHECKING:
+    from builder.dockerfile.instructions import Add, Copy, Heredoc
+    from builder.dockerfile.state import StageState
+    from builder.dockerfile.surroundings import Surroundings
+
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_GIT = re.compile(r"git://|ssh://|git@[\w.-]+:|https?://.*\.git(?:[#?].*)?$", re.IGNORECASE)
+
+
+def copy(state: StageState, item: Copy, around: Surroundings) -> StageState:
+    _refuse("COPY", item, [("--link", item.link), ("--parents", item.parents)])
+    words = _sources(state, item, around)
+    for word in words:
+        if _URL.match(word) or _GIT.match(word):
+            raise DockerfileError(f"source can't be a URL for COPY: {word}", span=item.span, hint="use ADD")
+    source = around.builder.add(ContextOp("")) if item.from_ is None else _from(item, item.from_, around)
+    return _copied(state, item, around, source=source, words=words, unpack=False)
+
+
+def add(state: StageState, item: Add, around: Surroundings) -> StageState:
+    _refuse(
+        "ADD",
+        item,
+        [
+            ("--link", item.link),
+            ("--checksum", item.checksum is not None),
+            ("--keep-git-dir", item.keep_git_dir),
+            ("--unpack=true", item.unpack is True),
+        ],
+    )
+    words = _sources(state, item, around)
+    for word in words:
+        if _GIT.match(word) or _URL.match(word):
+            raise NotSupported(f"ADD of a remote source is not supported yet: {word}", span=item.span)
+    source = around.builder.add(ContextOp(""))
+    return _copied(state, item, around, source=source, words=words, unpack=item.unpack is not False)
+
+
+def _refuse(name: str, item: Copy | Add, flags: list[tuple[str, bool | None]]) -> None:
+    for flag, used in flags:
+        if used:
+            raise NotSupported(f"{name} {flag} is not supported yet", span=item.span)
+
+
+def _sources(state: StageState, item: Copy | Add, around: Surroundings) -> tuple[str, ...]:
+    return tuple(expand(word, state.scope, around.escape, item.span) for word in item.sources)
+
+
+def _from(item: Copy, reference: str, around: Surroundings) -> str:
+    """The op that --from names: a build context, a stage by name or number, or an image."""
+    if reference in around.contexts:
+        return around.builder.add(ContextOp(reference))
+    stage = around.stages.named(reference, item.span)
+    if stage is not None:
+        return around.state_of(stage).root
+    return around.image_root(reference, item.span)
+
+
+def _copied(
+    state: StageState, item: Copy | Add, around: Surroundings, *, source: str, words: tuple[str, ...], unpack: bool
+) -> StageState:
+    scope, escape, span = state.scope, around.escape, item.span
+    dest = expand(item.dest, scope, escape, span)
+    chown = expand(item.chown, scope, escape, span) if item.chown else None
+    chmod = expand(item.chmod, scope, escape, span) if item.chmod else None
+    files = tuple(_inline(heredoc, state, around, item) for heredoc in item.heredocs)
+    from_stage = getattr(item, "from_", None) is not None and source != around.builder.add(ContextOp(""))
+    op = CopyOp(
+        root=state.root,
+        source=source if words else "",
+        paths=words,
+        files=files,
+        dest=absolute(dest, state.workdir),
+        chown=chown,
+        chmod=chmod,
+        exclude=item.exclude,
+        unpack=unpack,
+        keep_owner=from_stage,
+    )
+    name = type(item).__name__.upper()
+    shown = [*words, *(f"<<{file.name}" for file in files), dest]
+    told = history.copy(name, [("chown", chown), ("chmod", chmod)], shown)
+    root = around.builder.add(op, around.note(item.text, span))
+    return state.grown(root, history.entry(told, empty=False))
+
+
+def absolute(dest: str, workdir: str) -> str:
+    """`dest` from the root; ends in a slash exactly when it has to be a directory."""
+    is_dir = dest in ("", ".", "..") or dest.endswith(("/", "/.", "/.."))
+    path = dest if dest.startswith("/") else f"{workdir}/{dest}"
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", ".")) + ("/" if is_dir else "")
+
+
+def _inline(heredoc: Heredoc, state: StageState, around: Surroundings, item: Copy | Add) -> InlineFile:
+    content = heredoc.content
+    if heredoc.expand:
+        content = expand_body(content, state, item)
+    return InlineFile(heredoc.name, content)
+
+
+def expand_body(content: str, state: StageState, item: Copy | Add) -> str:
+    ...

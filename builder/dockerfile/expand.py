@@ -1,0 +1,33 @@
+"""Word expansion with the place of the instruction in its errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.dockerfile.words import process_word, process_words
+from builder.errors import DockerfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.errors import Span
+
+
+def expand(text: str, scope: Mapping[str, str], escape: str, span: Span) -> str:
+    """Variables and quotes of one word."""
+    try:
+        return process_word(text, scope, escape)
+    except DockerfileError as error:
+        raise _placed(error, text, span) from error
+
+
+def expand_words(text: str, scope: Mapping[str, str], escape: str, span: Span) -> list[str]:
+    """The same, split into words where unquoted blanks stand after expansion."""
+    try:
+        return process_words(text, scope, escape)
+    except DockerfileError as error:
+        raise _placed(error, text, span) from error
+
+
+def _placed(error: DockerfileError, text: str, span: Span) -> DockerfileError:
+    return DockerfileError(f"{error.message} (in {text!r})", span=error.span or span, hint=error.hint)

@@ -1,0 +1,217 @@
+"""Stages → plan: a fold over each stage's instructions (in `steps`), with FROM and the whole here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.dockerfile import stages as stages_of
+from builder.dockerfile import steps
+from builder.dockerfile.expand import expand
+from builder.dockerfile.parser import parse_trigger
+from builder.dockerfile.stages import Stage, StageGraph
+from builder.dockerfile.state import DEFAULT_PATH, Plan, ResolvedImage, StageState
+from builder.errors import DockerfileError, NotSupported
+from builder.graph.graph import GraphBuilder, Note
+from builder.graph.ops import ImageOp, ScratchOp
+from builder.oci.config import ImageConfig
+from builder.oci.platform import parse_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from builder.dockerfile.instructions import Dockerfile, From, Instruction
+    from builder.errors import Span
+    from builder.oci.platform import Platform
+
+
+class Settings(NamedTuple):
+    """What a plan depends on beside the Dockerfile.
+
+    `contexts` names the directories of --build-context, `replaced` the images that it names: neither is
+    looked up as a stage. `resolve` pins an image and raises NotFound when there is none.
+    """
+
+    build_args: Mapping[str, str]
+    labels: tuple[tuple[str, str], ...]
+    contexts: frozenset[str]
+    replaced: frozenset[str]
+    platform: Platform
+    network: str
+    resolve: Callable[[str, Span], ResolvedImage]
+
+
+def lower(dockerfile: Dockerfile, target: str | None, settings: Settings) -> Plan:
+    """The plan for one target. Raises DockerfileError, NotSupported or NotFound, each with its place in the file."""
+    lowering = _Lowering(dockerfile, target, settings)
+    wanted = lowering.stages.target(target, dockerfile.file)
+    for stage in stages_of.order(lowering.stages, wanted, settings.replaced | settings.contexts):
+        lowering.state_of(stage)
+    state = lowering.state_of(wanted)
+    return Plan(
+        graph=lowering.builder.graph([state.root]),
+        stage=wanted.label,
+        target=state.root,
+        base=state.base,
+        made=state.made,
+        config=_finished(state, settings),
+        unused_args=tuple(name for name in settings.build_args if name not in lowering.used_args),
+    )
+
+
+def _finished(state: StageState, settings: Settings) -> ImageConfig:
+    """The config of the image: CLI labels on top, the base's history below that of this file."""
+    labels = tuple({**dict(state.config.labels), **dict(settings.labels)}.items())
+    below = state.base.config.history if state.base else ()
+    return state.config._replace(labels=labels, history=below + state.history)
+
+
+class _Lowering:
+    """The parts of one lowering: the graph that grows and the stages that are done."""
+
+    def __init__(self, dockerfile: Dockerfile, target: str | None, settings: Settings) -> None:
+        self.settings = settings
+        self.escape = dockerfile.escape
+        self.builder = GraphBuilder()
+        self.used_args: set[str] = set()
+        self.globals = self._automatic_args(target)
+        self._states: dict[int, StageState] = {}
+        self._open: set[int] = set()
+        for arg in stages_of.global_args(dockerfile):
+            for name, value in arg.items:
+                self._declare_global(name, value, arg.span)
+        self.stages = self._split(dockerfile)
+
+    def build_arg(self, name: str) -> str | None:
+        self.used_args.add(name)
+        return self.settings.build_args.get(name)
+
+    def _automatic_args(self, target: str | None) -> dict[str, str]:
+        """The platform ARGs and TARGETSTAGE. --build-arg overrides them like others."""
+        platform = self.settings.platform
+        parts = {
+            "PLATFORM": str(platform),
+            "OS": platform.os,
+            "ARCH": platform.architecture,
+            "VARIANT": platform.variant,
+            "OSVERSION": platform.os_version,
+        }
+        values = {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in parts.items()}
+        values["TARGETSTAGE"] = target.lower() if target else "default"
+        return {name: self.settings.build_args.get(name, value) for name, value in values.items()}
+
+    def _declare_global(self, name: str, default: str | None, span: Span) -> None:
+        value = self.build_arg(name)
+        if value is None and default is not None:
+            value = expand(default, self.globals, self.escape, span)
+        if value is not None:
+            self.globals[name] = value
+
+    def _split(self, dockerfile: Dockerfile) -> StageGraph:
+        found = [self._stage(number, *parts) for number, parts in enumerate(stages_of.split(dockerfile))]
+        if not found:
+            raise DockerfileError(f"{dockerfile.file}: contains no stages to build", hint="start it with a FROM line")
+        return StageGraph(tuple(found))
+
+    def _stage(self, number: int, origin: From, body: tuple[Instruction, ...]) -> Stage:
+        platform = None
+        if origin.platform is not None:
+            platform = expand(origin.platform, self.globals, self.escape, origin.span)
+        base = expand(origin.image, self.globals, self.escape, origin.span)
+        return Stage(number, (origin.name or "").lower(), base, platform, origin, body)
+
+    def state_of(self, stage: Stage) -> StageState:
+        """The state at the end of a stage, lowered once. An ONBUILD trigger may ask for a stage not yet done."""
+        if stage.index not in self._states:
+            if stage.index in self._open:
+                raise DockerfileError(f"circular dependency on stage {stage.label!r}", span=stage.origin.span)
+            self._open.add(stage.index)
+            self._states[stage.index] = self._lower_stage(stage)
+        return self._states[stage.index]
+
+    def _lower_stage(self, stage: Stage) -> StageState:
+        state = self._start(stage)
+        triggers = [
+            item
+            for text in state.config.on_build
+            for item in parse_trigger(text, stage.origin.span)
+        ]
+        body = (*triggers, *stage.body)
+        around = _StageSurroundings(self, stage, sum(steps.is_step(item) for item in body))
+        state = state._replace(config=state.config._replace(on_build=()), cmd_set=False)
+        for item in body:
+            state = steps.lower(state, item, around)
+        return state
+
+    def _start(self, stage: Stage) -> StageState:
+        """What FROM gives: another stage, nothing, or an image, looked up in this order."""
+        if not stage.base.strip():
+            raise DockerfileError(
+                f"base name ({stage.origin.image}) should not be blank",
+                span=stage.origin.span,
+                hint="give the ARG that it uses a default, or pass --build-arg",
+            )
+        self._check_platform(stage)
+        if stage.name in self.settings.replaced:
+            return self._image(stage.name, stage)
+        if stage.base not in self.settings.replaced:
+            parent = self.stages.before(stage.index, stage.base)
+            if parent is not None:
+                return self.state_of(parent)
+            if stage.base == "scratch":
+                return self._scratch()
+        return self._image(stage.base, stage)
+
+    def _check_platform(self, stage: Stage) -> None:
+        if stage.platform is None:
+            return
+        if not stage.platform or parse_platform(stage.platform).normal() != self.settings.platform.normal():
+            raise NotSupported(
+                f"FROM --platform={stage.platform}: only {self.settings.platform}, the platform of this machine, "
+                "is supported yet",
+                span=stage.origin.span,
+            )
+
+    def _scratch(self) -> StageState:
+        target = self.settings.platform
+        env = (("PATH", DEFAULT_PATH),)
+        config = ImageConfig(
+            os=target.os, architecture=target.architecture, variant=target.variant, env=env, working_dir="/"
+        )
+        return StageState(self.builder.add(ScratchOp()), config, variables=env)
+
+    def _image(self, name: str, stage: Stage) -> StageState:
+        image = self.settings.resolve(name, stage.origin.span)
+        config = image.config
+        if "PATH" not in dict(config.env):
+            config = config._replace(env=(*config.env, ("PATH", DEFAULT_PATH)))
+        root = self.add_image(image, Note(stage.label, f"[{stage.label}] FROM {image.name}", stage.origin.span))
+        return StageState(root, config, base=image, variables=config.env)
+
+    def add_image(self, image: ResolvedImage, note: Note) -> str:
+        return self.builder.add(ImageOp(image.manifest, tuple(layer.diff_id for layer in image.layers)), note)
+
+
+class _StageSurroundings:
+    """The Surroundings of one stage: counts its steps, for display."""
+
+    def __init__(self, lowering: _Lowering, stage: Stage, count: int) -> None:
+        self.builder = lowering.builder
+        self.stages = lowering.stages
+        self.globals = lowering.globals
+        self.escape = lowering.escape
+        self.network = lowering.settings.network
+        self.contexts = lowering.settings.contexts
+        self.build_arg = lowering.build_arg
+        self.state_of = lowering.state_of
+        self._lowering = lowering
+        self._label = stage.label
+        self._total = count + 1
+        self._shown = 1
+
+    def image_root(self, name: str, span: Span) -> str:
+        image = self._lowering.settings.resolve(name, span)
+        return self._lowering.add_image(image, Note(self._label, f"[{self._label}] image {image.name}", span))
+
+    def note(self, text: str, span: Span) -> Note:
+        self._shown += 1
+        return Note(self._label, f"[{self._label} {self._shown}/{self._total}] {text}", span)

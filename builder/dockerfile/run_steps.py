@@ -1,0 +1,66 @@
+"""RUN: which process, in which environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.dockerfile import history
+from builder.errors import DockerfileError, NotSupported
+from builder.graph.ops import ExecOp
+
+if TYPE_CHECKING:
+    from builder.dockerfile.instructions import Heredoc, Run
+    from builder.dockerfile.state import StageState
+    from builder.dockerfile.surroundings import Surroundings
+
+HOSTNAME = "buildkitsandbox"  # what RUN sees with the reference implementation
+SCRIPTS = "/dev/pipes"
+
+
+def run(state: StageState, item: Run, around: Surroundings) -> StageState:
+    _refuse_unsupported(item)
+    argv, scripts = _command(state, item)
+    op = ExecOp(
+        root=state.root,
+        argv=argv,
+        env=state.variables,
+        cwd=state.workdir,
+        user=state.config.user,
+        network=item.network if item.network in ("none", "host") else around.network,
+        hostname=HOSTNAME,
+        scripts=scripts,
+    )
+    root = around.builder.add(op, around.note(item.text, item.span))
+    return state.grown(root, history.entry(history.run(argv, state.args), empty=False))
+
+
+def _refuse_unsupported(item: Run) -> None:
+    refused = [
+        ("--mount", bool(item.mounts)),
+        ("--device", bool(item.devices)),
+        ("--security=insecure", item.security == "insecure"),
+    ]
+    for flag, used in refused:
+        if used:
+            raise NotSupported(f"RUN {flag} is not supported yet", span=item.span)
+
+
+def _command(state: StageState, item: Run) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """argv and the scripts that it names. A lone heredoc is the script; others are left to the shell."""
+    if item.exec_form:
+        if not item.argv:
+            raise DockerfileError("RUN needs a command: the JSON array is empty", span=item.span)
+        return item.argv, ()
+    text = item.argv[0] if item.argv else ""
+    if not item.heredocs:
+        return (*state.shell, text), ()
+    if item.script is None:
+        bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in item.heredocs)
+        return (*state.shell, text + bodies), ()
+    return _script(state, item.script)
+
+
+def _script(state: StageState, heredoc: Heredoc) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    if heredoc.content.startswith("#!"):
+        return (f"{SCRIPTS}/{heredoc.name}",), ((heredoc.name, heredoc.content),)
+    return (*state.shell, heredoc.content), ()

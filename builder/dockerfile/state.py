@@ -1,0 +1,71 @@
+"""The values that lowering folds: what is known of a stage after each instruction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from builder.graph.graph import Graph
+    from builder.oci.assemble import Layer
+    from builder.oci.config import History, ImageConfig
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_SHELL = ("/bin/sh", "-c")
+
+
+class ResolvedImage(NamedTuple):
+    """A base image, pinned: `manifest` is the digest of its manifest."""
+
+    name: str
+    manifest: str
+    config: ImageConfig
+    layers: tuple[Layer, ...]
+
+
+
+class StageState(NamedTuple):
+    """`variables` is what $NAME means now, in order of declaration; `args` are the declared ARGs that have a value.
+
+    `made` are the ops whose layers come on top of those of `base`; `history` is that of this file alone.
+    """
+
+    root: str
+    config: ImageConfig
+    base: ResolvedImage | None = None
+    made: tuple[str, ...] = ()
+    history: tuple[History, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    args: tuple[tuple[str, str], ...] = ()
+    cmd_set: bool = False
+
+    @property
+    def scope(self) -> dict[str, str]:
+        return dict(self.variables)
+
+    def declare(self, *pairs: tuple[str, str]) -> StageState:
+        """The last declaration of a name wins and keeps the place of the first."""
+        return self._replace(variables=tuple({**dict(self.variables), **dict(pairs)}.items()))
+
+    def grown(self, root: str, told: History) -> StageState:
+        """The state after an op that made a layer."""
+        return self._replace(root=root, made=(*self.made, root), history=(*self.history, told))
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        return self.config.shell or DEFAULT_SHELL
+
+    @property
+    def workdir(self) -> str:
+        return self.config.working_dir or "/"
+
+
+class Plan(NamedTuple):
+    """What to build: `target` is the op of the final root; the image is `base_layers` and a layer for each of `made`."""
+
+    graph: Graph
+    stage: str
+    target: str
+    base: ResolvedImage | None
+    made: tuple[str, ...]
+    config: ImageConfig
+    unused_args: tuple[str, ...]

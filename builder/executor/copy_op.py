@@ -1,0 +1,153 @@
+"""Executes COPY and ADD: select, plan, place."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.errors import BuildError
+from builder.executor import accounts
+from builder.executor.archives import FileReader, is_archive
+from builder.executor.chmod import Mode
+from builder.executor.copy_plan import CopyPlan, Inline, Placement, Rules
+from builder.executor.select import Member, Source, select
+from builder.layers import codec
+from builder.layers.place import place
+from builder.layers.unpack import unpack
+from builder.snapshots.snapshot import Snapshot
+from builder.snapshots.view import View
+from builder.sources.context import ContextTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.graph.ops import CopyOp
+    from builder.layers.tree import Owners
+    from builder.snapshots.filetree import Entry, FileTree
+
+
+class Target(NamedTuple):
+    """Where a COPY writes: the view below, the new tree, and room for what has to be unpacked first."""
+
+    base: View
+    tree: str
+    scratch: str
+    owners: Owners
+    warn: Callable[[str], None]
+
+
+def select_from_context(op: CopyOp, context: ContextTree, name: str) -> list[Source]:
+    """The context files that `op` copies. A path that is missing or ignored is a BuildError that says which."""
+    where = f"the build context {name!r}" if name else "the build context"
+
+    def missing(path: str) -> BuildError:
+        if context.ignored(path):
+            hint = f"add a line !{path} after the line that excludes it"
+            return BuildError(f'"/{path}" is excluded from {where} by its ignore file', hint=hint)
+        return BuildError(f'"/{path}": not found in {where}', hint=f"paths are relative to {context.root}")
+
+    return select(context, op.paths, op.exclude, missing)
+
+
+def select_from_stage(op: CopyOp, view: View) -> list[Source]:
+    def missing(path: str) -> BuildError:
+        return BuildError(f'"/{path}": not found in the stage or image that it is copied from')
+
+    return select(view, op.paths, op.exclude, missing)
+
+
+def copy(op: CopyOp, sources: list[Source], tree: FileTree, target: Target) -> None:
+    """Write what `op` copies into the new tree `target.tree`."""
+    rules = _rules(op, target)
+    plan = CopyPlan(target.base, op.dest, rules)
+    archives: list[Source] = []
+    for source in sources:
+        if op.unpack and source.entry.is_file and _is_archive(tree, source.entry):
+            archives.append(source)
+        else:
+            plan.add(source)
+    for file in op.files:
+        plan.add_inline(Inline(file.name, os.fsencode(file.content)))
+    _write(plan.placements, tree, target)
+    for source in archives:
+        _add_archive(op, source, tree, target)
+
+
+def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:
+    """WORKDIR: the directory and its missing parents, 0755, owned by `owner`. What exists stays as it is."""
+    entry = target.base.entry(path)
+    if entry is not None and entry.is_dir:
+        return
+    plan = CopyPlan(target.base, f"/{path}/", Rules(owner, None))
+    plan.make_destination()
+    _write(plan.placements, target.base, target)
+
+
+def _rules(op: CopyOp, target: Target) -> Rules:
+    chmod = Mode(op.chmod) if op.chmod else None
+    if not op.chown:
+        return Rules(None if op.keep_owner else (0, 0), chmod)
+    uid, gid, warning = accounts.owner(op.chown, target.base)
+    if warning:
+        target.warn(f"--chown={op.chown}: {warning}")
+    return Rules((uid, gid), chmod)
+
+
+def _is_archive(tree: FileTree, entry: Entry) -> bool:
+    descriptor = tree.open(entry)
+    try:
+        return is_archive(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _add_archive(op: CopyOp, source: Source, tree: FileTree, target: Target) -> None:
+    """Unpack beside, then merge: links that the root file system has on the way are then resolved by our rules."""
+    unpacked = os.path.join(target.scratch, f"archive-{time.monotonic_ns()}")
+    descriptor = tree.open(source.entry)
+    try:
+        reader = codec.decompressed(FileReader(descriptor), name=codec.sniff(os.pread(descriptor, 512, 0)))
+        unpack(reader, unpacked, owners=target.owners, whiteouts="literal")
+    finally:
+        os.close(descriptor)
+    owner = _rules(op, target).owner if op.chown else None
+    with View(Snapshot((unpacked,)), target.owners) as content:
+        root = content.entry("")
+        assert root is not None
+        plan = CopyPlan(target.base, op.dest, Rules(owner, None, replace=True))
+        plan.add(Source("", root, tuple(_everything(content, ""))))
+        _write(plan.placements, content, target)
+
+
+def _everything(view: View, directory: str) -> Iterator[Member]:
+    for entry in view.entries(directory):
+        yield Member(entry.path, entry)
+        if entry.is_dir:
+            yield from _everything(view, entry.path)
+
+
+def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
+    """Copied-up directories are written first, and once more at the end: filling them has changed their times."""
+    copyups = [_row(item, target.base) for item in placements if item.kind == "copyup"]
+    rows = [_row(item, tree) for item in placements if item.kind != "copyup"]
+    kind = "context" if isinstance(tree, ContextTree) else "tree"
+    place(copyups, target.tree, owners=target.owners, source="tree")
+    place(rows, target.tree, owners=target.owners, source=kind)
+    place(copyups, target.tree, owners=target.owners, source="tree")
+
+
+def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:
+    """One entry as `builder.layers.place.Entry` has it."""
+    mode = item.mode if item.kind == "device" else stat.S_IMODE(item.mode)
+    path = os.fsencode(item.path)
+    origin = item.origin
+    if item.kind == "hardlink":
+        return ("hardlink", path, mode, item.uid, item.gid, None, -1, b"", os.fsencode(item.link))
+    if origin is None or stat.S_ISSOCK(origin.mode):
+        extra = item.content if item.kind == "file" else None
+        return (item.kind, path, mode, item.uid, item.gid, None, -1, b"", extra)
+    extra_rdev = origin.rdev if item.kind == "device" else None
+    source = (tree.descriptor(origin.place), os.fsencode(origin.path))
+    return (item.kind, path, mode, item.uid, item.gid, origin.mtime_ns, *source, extra_rdev)

@@ -1,0 +1,165 @@
+"""Where COPY and ADD put what they copy: a list of placements, computed before anything is written."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.errors import BuildError
+from builder.snapshots.filetree import Entry, join, parent, resolve
+
+if TYPE_CHECKING:
+    from builder.executor.chmod import Mode
+    from builder.executor.select import Source
+    from builder.snapshots.view import View
+
+
+class Placement(NamedTuple):
+    """One entry of the new tree. `kind` is dir, file, symlink, hardlink, fifo, device or copyup.
+
+    `origin` is what to copy content, times and xattrs from; for a copyup, the directory of a lower tree
+    that is repeated with its metadata. `link` is the first path of a hardlink, `content` that of a file
+    without an origin. `mode` holds type and permission bits.
+    """
+
+    kind: str
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    origin: Entry | None = None
+    link: str = ""
+    content: bytes = b""
+
+
+class Inline(NamedTuple):
+    """A file whose content is known (heredoc)."""
+
+    name: str
+    content: bytes
+
+
+class Rules(NamedTuple):
+    """How metadata of copies is decided. `owner` None keeps that of the source.
+
+    `replace` is the rule of archives: what stands in the way of an entry goes; for plain copies it is an error.
+    """
+
+    owner: tuple[int, int] | None
+    chmod: Mode | None
+    replace: bool = False
+
+
+class CopyPlan:
+    """Collects the placements of one COPY or ADD over the view of its root file system."""
+
+    def __init__(self, base: View, dest: str, rules: Rules) -> None:
+        """`dest` is absolute; with a trailing slash it is a directory whatever is there."""
+        self._base = base
+        self._dest = dest
+        self._rules = rules
+        self._kinds: dict[str, str] = {"": "dir"}
+        self._real = resolve(base, dest)
+        self.placements: list[Placement] = []
+
+    def add(self, source: Source) -> None:
+        if source.entry.is_dir:
+            self._add_directory(source)
+        else:
+            self._place(self._target(source.name), source.entry, {})
+
+    def add_inline(self, file: Inline) -> None:
+        mode = self._mode(stat.S_IFREG | 0o644)
+        uid, gid = self._rules.owner or (0, 0)
+        path = self._ready(self._target(file.name), is_dir=False)
+        self._put(Placement("file", path, mode, uid, gid, content=file.content))
+
+    def make_destination(self) -> None:
+        """Place the destination itself as a directory."""
+        self._make_directory(self._real)
+
+    def _target(self, name: str) -> str:
+        """The path of a file that is copied: inside `dest` when that is a directory, else `dest` itself, not followed."""
+        there = self._base.entry(self._real)
+        if self._dest.endswith("/") or (there and there.is_dir) or self._kinds.get(self._real) == "dir":
+            return join(self._real, name)
+        return resolve(self._base, self._dest, follow=False)
+
+    def _add_directory(self, source: Source) -> None:
+        there = self._base.entry(self._real)
+        if (there and not there.is_dir) or self._kinds.get(self._real, "dir") != "dir":
+            raise BuildError(
+                f"cannot copy the directory {source.name or '/'!r} to {self._dest!r}: it is not a directory there",
+                hint="choose another destination, or remove the file in an earlier step",
+            )
+        self._make_directory(self._real)
+        first: dict[tuple[int, int], str] = {}
+        for member in source.members:
+            self._place(join(self._real, member.path), member.entry, first)
+
+    def _place(self, path: str, entry: Entry, first: dict[tuple[int, int], str]) -> None:
+        """Place one source entry; `first` remembers where the first of several hard links went."""
+        path = self._ready(path, entry.is_dir)
+        uid, gid = self._rules.owner or (entry.uid, entry.gid)
+        if entry.is_file and entry.links > 1:
+            link = first.setdefault(entry.inode, path)
+            if link != path:
+                self._put(Placement("hardlink", path, entry.mode, uid, gid, link=link))
+                return
+        mode = entry.mode if entry.is_link else self._mode(entry.mode)
+        self._put(Placement(_kind(entry.mode), path, mode, uid, gid, origin=entry))
+
+    def _ready(self, path: str, is_dir: bool) -> str:
+        """Make the parents of `path` and see that what is there may be replaced."""
+        self._make_directory(parent(path))
+        there = self._base.entry(path)
+        was_dir = self._kinds[path] == "dir" if path in self._kinds else there is not None and there.is_dir
+        occupied = path in self._kinds or there is not None
+        if occupied and was_dir != is_dir and not self._rules.replace:
+            have, want = ("a directory", "a file") if was_dir else ("not a directory", "a directory")
+            raise BuildError(
+                f"cannot copy to /{path}: it is {have} there, and {want} in the source",
+                hint="choose another destination, or remove it in an earlier step",
+            )
+        return path
+
+    def _make_directory(self, path: str) -> None:
+        """See that the directory exists in the new tree, as it is below or new: 0755, or as --chown and --chmod say."""
+        if self._kinds.get(path) == "dir":
+            return
+        self._make_directory(parent(path))
+        there = self._base.entry(path)
+        if there is not None and there.is_dir:
+            self._put(Placement("copyup", path, there.mode, there.uid, there.gid, origin=there))
+            return
+        if (there is not None or path in self._kinds) and not self._rules.replace:
+            raise BuildError(
+                f"cannot copy to {self._dest!r}: /{path} is not a directory",
+                hint="choose another destination, or remove the file in an earlier step",
+            )
+        uid, gid = self._rules.owner or (0, 0)
+        chmod = self._rules.chmod
+        bits = chmod.apply(0o755, True) if chmod and chmod.octal else 0o755
+        self._put(Placement("dir", path, stat.S_IFDIR | bits, uid, gid))
+
+    def _mode(self, mode: int) -> int:
+        if self._rules.chmod is None:
+            return mode
+        bits = self._rules.chmod.apply(stat.S_IMODE(mode), stat.S_ISDIR(mode))
+        return stat.S_IFMT(mode) | bits
+
+    def _put(self, placement: Placement) -> None:
+        self._kinds[placement.path] = "dir" if placement.kind in ("dir", "copyup") else "file"
+        self.placements.append(placement)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "dir"
+    if stat.S_ISLNK(mode):
+        return "symlink"
+    if stat.S_ISFIFO(mode):
+        return "fifo"
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return "device"
+    return "file"  # a socket arrives as an empty regular file, as with the reference implementation

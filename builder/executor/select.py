@@ -1,0 +1,103 @@
+"""What the sources of a COPY or ADD name in a tree: wildcards matched, links followed, directories listed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.dockerfile.ignore import Ignore, match
+from builder.snapshots.filetree import Entry, FileTree, join, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.errors import BuildError
+
+_WILD = re.compile(r"[*?\[\\]")
+
+
+class Member(NamedTuple):
+    """An entry below a source directory; `path` is relative to that directory."""
+
+    path: str
+    entry: Entry
+
+
+class Source(NamedTuple):
+    """One thing to copy: a file under its `name`, or the content of a directory."""
+
+    name: str
+    entry: Entry
+    members: tuple[Member, ...]
+
+
+def select(
+    tree: FileTree, paths: tuple[str, ...], exclude: tuple[str, ...], missing: Callable[[str], BuildError]
+) -> list[Source]:
+    """The sources in the order written, matches of a wildcard in name order.
+
+    A wildcard may match nothing; a plain path that names nothing raises `missing(path)`.
+    `exclude` holds ignore patterns relative to each source directory; a source that is itself a file is
+    never excluded.
+    """
+    ignore = Ignore(exclude) if exclude else None
+    return [source for path in paths for source in _select_one(tree, path, ignore, missing)]
+
+
+def _select_one(
+    tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]
+) -> Iterator[Source]:
+    if _WILD.search(path):
+        for found in _expand(tree, _clamp(path)):
+            yield _source(tree, found, ignore, missing)
+    else:
+        yield _source(tree, _clamp(path), ignore, missing)
+
+
+def _clamp(path: str) -> str:
+    """`path` cleaned, with `..` that would climb above the root dropped."""
+    done: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            done = done[:-1]
+        elif part not in ("", "."):
+            done.append(part)
+    return "/".join(done)
+
+
+def _expand(tree: FileTree, pattern: str) -> list[str]:
+    """Paths that match, sorted. `*` stays within a component; links on the way are not followed."""
+    parts = pattern.split("/")
+    fixed = next(number for number, part in enumerate(parts) if _WILD.search(part))
+    found = [resolve(tree, "/".join(parts[:fixed]))]
+    for part in parts[fixed:]:
+        found = [path for directory in found for path in _matches(tree, directory, part)]
+    return found
+
+
+def _matches(tree: FileTree, directory: str, pattern: str) -> list[str]:
+    entry = tree.entry(directory)
+    if entry is None or not entry.is_dir:
+        return []
+    return [found.path for found in tree.entries(directory) if match(pattern, found.name)]
+
+
+def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]) -> Source:
+    real = resolve(tree, path)
+    entry = tree.entry(real)
+    if entry is None:
+        raise missing(path)
+    members = tuple(_members(tree, real, "", ignore)) if entry.is_dir else ()
+    return Source(path.rpartition("/")[2], entry, members)
+
+
+def _members(tree: FileTree, top: str, below: str, ignore: Ignore | None) -> Iterator[Member]:
+    for entry in tree.entries(join(top, below) if below else top):
+        path = join(below, entry.name)
+        excluded = ignore is not None and ignore.excluded(path, entry.is_dir)
+        if excluded and not (entry.is_dir and ignore is not None and ignore.may_contain_included(path)):
+            continue
+        inside = tuple(_members(tree, top, path, ignore)) if entry.is_dir else ()
+        if not excluded or inside:
+            yield Member(path, entry)
+            yield from inside

@@ -1,0 +1,102 @@
+"""The operations of a build: data only, no managers, callbacks or host paths.
+
+An op's digest is the SHA-256 of the canonical encoding of its kind, its fields and the digests of its
+inputs. What does not change the output (display name, source span) is a `Note`, kept beside the graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import NamedTuple
+
+
+class ScratchOp(NamedTuple):
+    """The empty root file system."""
+
+
+class ImageOp(NamedTuple):
+    """The root file system of an image, pinned by manifest; `diff_ids` are its layers, lowest first."""
+
+    manifest: str
+    diff_ids: tuple[str, ...]
+
+
+class ContextOp(NamedTuple):
+    """A build context by name ("" is the main one). Its content is no part of the op: steps that read it are keyed by what they read."""
+
+    name: str
+
+
+class ExecOp(NamedTuple):
+    """Run a process on a root file system; the result is the changed root."""
+
+    root: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    cwd: str
+    user: str
+    network: str
+    hostname: str
+    scripts: tuple[tuple[str, str], ...] = ()  # name and text of scripts to execute from /dev/pipes
+
+
+class InlineFile(NamedTuple):
+    """A file whose content stands in the Dockerfile (heredoc)."""
+
+    name: str
+    content: str
+
+
+class CopyOp(NamedTuple):
+    """Copy `paths` of `source`, then `files`, to `dest` (absolute; a trailing slash makes it a directory).
+
+    `unpack` is ADD's treatment of archives. `chown` and `chmod` are as written, variables expanded.
+    """
+
+    root: str
+    source: str
+    paths: tuple[str, ...]
+    files: tuple[InlineFile, ...]
+    dest: str
+    chown: str | None
+    chmod: str | None
+    exclude: tuple[str, ...]
+    unpack: bool
+    keep_owner: bool
+
+
+class MkdirOp(NamedTuple):
+    """Make `path` and its missing parents, owned by `user` (WORKDIR)."""
+
+    root: str
+    path: str
+    user: str
+
+
+Op = ScratchOp | ImageOp | ContextOp | ExecOp | CopyOp | MkdirOp
+
+
+def inputs(op: Op) -> tuple[str, ...]:
+    """Digests of the ops that this one reads; the root that it changes comes first."""
+    match op:
+        case ExecOp() | MkdirOp():
+            return (op.root,)
+        case CopyOp():
+            return (op.root, op.source) if op.paths else (op.root,)
+        case _:
+            return ()
+
+
+def makes_layer(op: Op) -> bool:
+    return isinstance(op, ExecOp | CopyOp | MkdirOp)
+
+
+def canonical(op: Op) -> str:
+    """The text that is hashed: JSON of kind and fields, in field order, without spaces, ASCII only."""
+    return json.dumps([type(op).__name__, *op], separators=(",", ":"))
+
+
+def digest(op: Op) -> str:
+    """64 lower-case hex digits."""
+    return hashlib.sha256(canonical(op).encode()).hexdigest()

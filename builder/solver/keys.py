@@ -1,0 +1,40 @@
+"""Cache keys: an op together with the keys of what it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from builder.graph import ops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from builder.graph.graph import Graph
+    from builder.graph.ops import Op
+    from builder.solver.protocols import Executor, R
+
+# Raised whenever the same key would mean another result: a change of execution or of the tree format.
+FORMAT = 1
+
+
+def combine(op: Op, parts: Sequence[object], input_keys: Sequence[str]) -> str:
+    """The key of an op whose own share is `parts` (JSON values): 64 hex digits."""
+    text = json.dumps([FORMAT, type(op).__name__, parts, list(input_keys)], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain_key(op: Op, input_keys: Sequence[str]) -> str:
+    """The key of an op that depends on its fields and inputs alone."""
+    replaced = set(ops.inputs(op))
+    return combine(op, [field for field in op if field not in replaced], input_keys)
+
+
+def all_keys(graph: Graph, executor: Executor[R], targets: Iterable[str]) -> Mapping[str, str]:
+    """Key of every op that the targets need, by op digest, in topological order."""
+    keys: dict[str, str] = {}
+    for digest in graph.order(targets):
+        op = graph[digest]
+        keys[digest] = executor.key(op, [keys[parent] for parent in ops.inputs(op)])
+    return keys

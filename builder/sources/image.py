@@ -1,0 +1,96 @@
+"""Images of the store as file trees: each layer is unpacked once and shared by all that use it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+from builder.dockerfile.state import ResolvedImage
+from builder.errors import ArchiveError, Cancelled
+from builder.layers import codec
+from builder.layers.unpack import unpack
+from builder.oci.assemble import Layer
+from builder.oci.digest import hex_of
+from builder.snapshots.snapshot import Snapshot
+from builder.store.images import choose_manifest, read_config, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.layers.codec import Reader
+    from builder.layers.tree import Owners
+    from builder.oci.descriptor import Descriptor
+    from builder.oci.platform import Platform
+    from builder.store.store import Store
+
+_CHUNK = 1 << 20
+
+
+class Flag(Protocol):
+    def is_set(self) -> bool: ...
+
+
+def resolve(name: str, descriptor: Descriptor, store: Store, platform: Platform) -> ResolvedImage:
+    """The image that a tag's descriptor leads to, pinned for `platform`."""
+    chosen = choose_manifest(store.blobs, descriptor, platform)
+    manifest = read_manifest(store.blobs, chosen)
+    config = read_config(store.blobs, manifest)
+    layers = tuple(map(Layer, manifest.layers, config.diff_ids))
+    return ResolvedImage(name, chosen.digest, config, layers)
+
+
+def load_image(diff_ids: Sequence[str], store: Store, owners: Owners) -> Snapshot | None:
+    """The unpacked layers, or None when one of them is still to be unpacked."""
+    names = [hex_of(diff_id) for diff_id in reversed(diff_ids)]
+    if not all(store.trees.exists("layers", owners, name) for name in names):
+        return None
+    return Snapshot(tuple(store.trees.path("layers", owners, name) for name in names))
+
+
+def unpack_image(layers: Sequence[Layer], store: Store, owners: Owners, cancelled: Flag) -> Snapshot:
+    """Unpack the layers that are not there yet. Raises ArchiveError naming the layer and the entry."""
+    for layer in layers:
+        if cancelled.is_set():
+            raise Cancelled("the build was stopped")
+        if not store.trees.exists("layers", owners, hex_of(layer.diff_id)):
+            _unpack_layer(layer, store, owners)
+    snapshot = load_image([layer.diff_id for layer in layers], store, owners)
+    assert snapshot is not None
+    return snapshot
+
+
+def _unpack_layer(layer: Layer, store: Store, owners: Owners) -> None:
+    """Both digests are checked before the tree is published: the blob's by its reader, the diff ID here."""
+    digest = layer.descriptor.digest
+    with store.trees.scratch("layer") as staged, store.blobs.open(digest) as blob:
+        start = blob.read(codec.MAGIC) or b""
+        plain = _HashingReader(codec.decompressed(blob, start, codec.sniff(start)))
+        try:
+            unpack(plain, staged, owners=owners)
+        except ArchiveError as error:
+            raise ArchiveError(f"layer {digest}: {error.message}", hint=error.hint) from error
+        if plain.digest() != layer.diff_id:
+            raise ArchiveError(
+                f"layer {digest} unpacks to {plain.digest()}, but the image config says {layer.diff_id}",
+                hint="the image is damaged or forged; load or pull it again",
+            )
+        store.trees.publish(staged, "layers", owners, hex_of(layer.diff_id))
+
+
+class _HashingReader:
+    """Passes a stream on and hashes it."""
+
+    def __init__(self, source: Reader) -> None:
+        self._source = source
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._source.read(size)
+        self._hash.update(block)
+        return block
+
+    def digest(self) -> str:
+        """The digest of the whole stream; reads what is left of it."""
+        while self.read(_CHUNK):
+            pass
+        return "sha256:" + self._hash.hexdigest()
