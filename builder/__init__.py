@@ -8,8 +8,8 @@ importing this package costs nothing.
 __version__ = "0.1.0.dev0"
 
 _FACE = {
-    "build": "builder.build",
-    "BuildRequest": "builder.build",
+    "build": "builder.building",
+    "BuildRequest": "builder.building",
     "BuildError": "builder.errors",
     "Event": "builder.events",
 }

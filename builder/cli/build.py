@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
-    from builder.build import BuildRequest, BuildResult
+    from builder.building import BuildRequest, BuildResult
     from builder.cli.argv import Arguments
     from builder.cli.console import Console
     from builder.cli.doors import Doors
@@ -31,6 +31,12 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
         result = _build(request, mode, console, doors)
     except BuildError as error:
         return _failed(error, mode, request, console)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        from builder.cli.errors import of_system
+
+        return _failed(of_system(error), mode, request, console)
     results.write(files, result, [str(doors.parse_reference(tag)) for tag in request.tags])
     if arguments.flag("quiet"):
         console.out(f"{result.digest}\n")

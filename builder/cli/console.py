@@ -41,14 +41,26 @@ class Console(NamedTuple):
 
 
 def of_process() -> Console:
+    _open_missing_descriptors()
     # A path or a line of output that is not UTF-8 must not turn into an error of ours.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-    return Console(sys.stdout, sys.stderr, os.environ)
+    return Console(sys.stdout or _nowhere(), sys.stderr or _nowhere(), os.environ)
+
+
+def _open_missing_descriptors() -> None:
+    """Started with 0, 1 or 2 closed (`>&-`), a file of the store would get that number, and our words."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 def abandon_stdout() -> None:
-    """After a broken pipe: lets the interpreter's own last flush go nowhere, instead of complaining."""
+    """Lets the interpreter's own last flush go nowhere, instead of complaining."""
     os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder.cli.errors import of_system
 from builder.errors import BuildError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Finding(NamedTuple):
 
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     """Status 0 when RUN works in some tier, else 1."""
-    store = arguments.one("store")
+    # An overlay must work where the store is, not just anywhere.
+    store = doors.open_store(arguments.one("store")).root
     findings = [_probe(tier, means, store, doors) for tier, means in _TIERS]
     best = next(finding.tier for finding in findings if not finding.refusal or finding.tier == "none")
     console.out(_json(best, findings) if arguments.flag("json") else _text(best, findings))
@@ -41,6 +43,8 @@ def _probe(tier: str, means: str, store: str | None, doors: Doors) -> Finding:
         doors.choose_tier(tier, tier != "none", store)
     except BuildError as error:
         return Finding(tier, means, error.message, error.hint or "")
+    except OSError as error:
+        return Finding(tier, means, of_system(error).message)
     return Finding(tier, means)
 
 

@@ -78,7 +78,7 @@ def _reference(text: str, doors: Doors) -> Reference:
     try:
         return doors.parse_reference(text)
     except BuildError as error:
-        raise UsageError(f"{text}: {error.message}", hint=error.hint) from error
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 def _find(store: Store, text: str, doors: Doors) -> tuple[str, Descriptor]:
@@ -86,7 +86,10 @@ def _find(store: Store, text: str, doors: Doors) -> tuple[str, Descriptor]:
     hexadecimal = text.removeprefix("sha256:")
     if len(hexadecimal) >= 12 and not set(hexadecimal) - set("0123456789abcdef"):
         return _by_digest(tags, text, hexadecimal)
-    name = str(_reference(text, doors))
+    reference = _reference(text, doors)
+    if reference.digest:
+        return _by_digest(tags, text, reference.digest.removeprefix("sha256:"))
+    name = str(reference)
     if name not in tags:
         raise NotFound(f"no image {name} in the store", hint="rbuild images lists them")
     return name, tags[name]

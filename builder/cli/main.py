@@ -27,13 +27,21 @@ def main(
         status = _dispatch(words, console, doors or Doors())
         console.stdout.flush()
     except BrokenPipeError:
-        abandon_stdout()
         status = BROKEN_PIPE
     except KeyboardInterrupt:
         status = INTERRUPTED
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not reach the user as a traceback)
         status = _report(error, console)
+    _settle(console)
     return status
+
+
+def _settle(console: Console) -> None:
+    """What standard output would not take has been reported: the interpreter shall not try again."""
+    try:
+        console.stdout.flush()
+    except OSError:
+        abandon_stdout()
 
 
 def _dispatch(words: Sequence[str], console: Console, doors: Doors) -> int:

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from builder.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.build import BuildRequest
+    from builder.building import BuildRequest
     from builder.cli.argv import Arguments
     from builder.cli.doors import Doors
     from builder.exporters.spec import Output
+    from builder.layers.codec import Compression
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "gitlab.com/", "bitbucket.org/")
-_MACHINES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm/v7",
-    "armv6l": "arm/v6",
-    "i686": "386",
-    "ppc64le": "ppc64le",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-}
 
 
 def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -> BuildRequest:
     """Raises UsageError for the first value that cannot be right."""
     here = context(arguments)
-    check_platform(arguments.one("platform"))
+    _check_platform(arguments.one("platform"), doors)
     return doors.request_type()(
         context=here,
         dockerfile=dockerfile(arguments, here),
@@ -46,7 +37,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         jobs=_jobs(arguments.one("jobs")),
         no_cache=arguments.flag("no-cache"),
         network=arguments.one("network") or "default",
-        compression=arguments.one("compression") or "gzip",
+        compression=cast("Compression", arguments.one("compression") or "gzip"),
         offline=arguments.flag("offline"),
     )
 
@@ -77,7 +68,9 @@ def dockerfile(arguments: Arguments, context: str) -> str | None:
     if os.path.isdir(path):
         raise UsageError(f"{path}: is a directory, not a Dockerfile")
     if not os.path.exists(path):
-        raise UsageError(f"{path}: there is no such file", hint=_other_dockerfile(given, context))
+        raise UsageError(
+            f"{path.removeprefix('./')}: there is no such file", hint=_other_dockerfile(given, context)
+        )
     return given
 
 
@@ -105,7 +98,7 @@ def _tag(text: str, doors: Doors) -> str:
     try:
         reference = doors.parse_reference(text)
     except BuildError as error:
-        raise UsageError(f"--tag {text}: {error.message}", hint=error.hint) from error
+        raise UsageError(f"--tag: {error.message}", hint=error.hint) from error
     if reference.digest:
         raise UsageError(f"--tag {text}: a tag cannot carry a digest")
     return text
@@ -115,7 +108,7 @@ def _output(text: str, doors: Doors) -> Output:
     try:
         return doors.parse_output(text)
     except BuildError as error:
-        raise UsageError(f"--output {text}: {error.message}", hint=error.hint) from error
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 def _build_args(arguments: Arguments, environ: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
@@ -141,10 +134,14 @@ def _jobs(text: str | None) -> int | None:
     return int(text)
 
 
-def check_platform(wanted: str | None) -> None:
-    machine = os.uname().machine
-    host = f"linux/{_MACHINES.get(machine, machine)}"
-    if wanted not in (None, "local", host):
+def _check_platform(wanted: str | None, doors: Doors) -> None:
+    if wanted in (None, "local"):
+        return
+    try:
+        asked, host = doors.platforms(wanted)
+    except BuildError as error:
+        raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
+    if asked != host:
         raise UsageError(
             f"--platform {wanted} is not supported yet: only this host's own platform, {host}, is"
         )

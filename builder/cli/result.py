@@ -11,7 +11,7 @@ from builder.errors import ExportError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.build import BuildResult
+    from builder.building import BuildResult
     from builder.cli.argv import Arguments
 
 

@@ -14,7 +14,7 @@ from builder.executor.chmod import Mode
 from builder.executor.copy_plan import CopyPlan, Inline, Placement, Rules
 from builder.executor.select import Member, Source, select
 from builder.layers import codec
-from builder.layers.place import place
+from builder.layers import place as layers_place
 from builder.layers.unpack import unpack
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
@@ -132,10 +132,10 @@ def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
     """Copied-up directories are written first, and once more at the end: filling them has changed their times."""
     copyups = [_row(item, target.base) for item in placements if item.kind == "copyup"]
     rows = [_row(item, tree) for item in placements if item.kind != "copyup"]
-    kind = "context" if isinstance(tree, ContextTree) else "tree"
-    place(copyups, target.tree, owners=target.owners, source="tree")
-    place(rows, target.tree, owners=target.owners, source=kind)
-    place(copyups, target.tree, owners=target.owners, source="tree")
+    kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
+    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
+    layers_place.place(rows, target.tree, owners=target.owners, source=kind)
+    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from builder.errors import StepFailed
 from builder.executor import accounts
+from builder.layers.tree import seal
 from builder.sandbox import hints, process
 from builder.sandbox.process import Command
 
@@ -60,6 +61,8 @@ class Exec(NamedTuple):
                 self.output(key, stream, line)
 
             status = process.run(command, on_output, cancelled)
+        if target.owners == "recorded":
+            seal(target.tree)
         if status:
             raise self._failure(op, note, status, tuple(tail))
 

@@ -91,3 +91,14 @@ def write_journal(tree: str, records: Mapping[bytes, Meta]) -> None:
     with open(path + ".new", "wb") as file:
         file.write(encode_journal(records))
     os.rename(path + ".new", path)
+
+
+def seal(tree: str) -> None:
+    """After a step has written a tree of recorded owners: the user can read and delete all of it (`tree_seal`)."""
+    from builder import _native
+
+    descriptor = open_tree(tree)
+    try:
+        _native.tree_seal(descriptor)
+    finally:
+        os.close(descriptor)

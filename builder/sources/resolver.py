@@ -11,11 +11,11 @@ from builder.sources.image import resolve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.dockerfile.state import ResolvedImage
     from builder.errors import Span
     from builder.oci.assemble import Layer
     from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
+    from builder.oci.resolved import ResolvedImage
     from builder.store.store import Store
 
 _LAYOUT = "oci-layout://"

@@ -74,7 +74,7 @@ def parse_reference(text: str) -> Reference:
     name, _, digest = text.removeprefix("docker.io/library/").partition("@")
     path, _, tag = name.partition(":")
     if not path or path != path.lower() or path.startswith("-"):
-        raise DocumentError("invalid reference", hint="names are lower case")
+        raise DocumentError(f"not an image reference: {text!r}", hint="names are lower case")
     return Reference(path, tag or "latest", digest or None)
 
 
@@ -104,8 +104,8 @@ class Tags:
     def __init__(self) -> None:
         self.kept: dict[str, Descriptor] = {}
 
-    def all(self) -> dict[str, Descriptor]:
-        return dict(self.kept)
+    def all(self) -> tuple[tuple[str, Descriptor], ...]:
+        return tuple(sorted(self.kept.items()))
 
     def set(self, reference: str, descriptor: Descriptor) -> None:
         self.kept[reference] = descriptor
@@ -115,6 +115,8 @@ class Tags:
 
 
 class Store:
+    root = "/store"
+
     def __init__(self) -> None:
         self.blobs = Blobs()
         self.tags = Tags()
@@ -145,7 +147,7 @@ RESULT = BuildResult(
 
 
 class Library:
-    """`builder.build` that remembers the request and does `work` with (emit, cancelled)."""
+    """`builder.building` that remembers the request and does `work` with (emit, cancelled)."""
 
     def __init__(
         self, work: Callable[[Emit, threading.Event], object] = lambda emit, cancelled: None
@@ -168,6 +170,7 @@ def rooms(library: Library | None = None, store: Store | None = None, **others: 
         "dockerfile_text": lambda content, file: f"{file}: {content.decode()}",
         "open_store": lambda root: store,
         "parse_reference": parse_reference,
+        "platforms": lambda text: (text, "linux/amd64"),
         "parse_output": parse_output,
         "load_archive": lambda path, store: [f"loaded:{path}"],
         "choose_tier": lambda requested, needs_run, store: requested or "userns",

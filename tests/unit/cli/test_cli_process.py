@@ -216,3 +216,25 @@ def test_completion(typed: str, offered: str) -> None:
     ran = rbuild(_RBUILD_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(typed.split()) - 1))
 
     assert ran.stdout.split() == [offered]
+
+
+def test_standard_output_may_be_closed(context: Path) -> None:
+    """`rbuild version >&-`: nothing to write to is no fault, and no file of ours gets the number 1."""
+    ran = subprocess.run(  # noqa: PLW1510
+        ["sh", "-c", f"{sys.executable} -m builder version >&-"], cwd=ROOT, capture_output=True
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_a_full_disk_is_one_error(context: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(  # noqa: PLW1510
+            [sys.executable, "-m", "builder", "version"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")

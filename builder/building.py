@@ -226,11 +226,14 @@ class _Work:
             warn=self._warn,
             exec=Exec(
                 tier=self._enter,
-                output=lambda key, stream, line: self.report.output(key, stream, line),
+                output=self._output,
                 logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
                 proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
             ),
         )
+
+    def _output(self, key: str, stream: int, line: bytes) -> None:
+        self.report.output(key, stream, line)
 
     def _choose_epoch(self) -> int:
         base = self._plan.base
