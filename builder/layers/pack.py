@@ -55,9 +55,7 @@ def pack_diff(
     The bytes depend on nothing else: not on threads, machine, user or tier. ArchiveError for what no layer
     can hold (a name that begins with `.wh.`), OSError when reading or writing fails.
     """
-    return _pack(
-        [tree], lowers, out, owners, clamp, layer=True, squeeze=compressor(compression, level, threads)
-    )
+    return _pack([tree], lowers, out, owners, clamp, layer=True, squeeze=compressor(compression, level, threads))
 
 
 def pack_view(trees: Sequence[str], out: Writer, *, owners: Owners, clamp: int) -> Packed:

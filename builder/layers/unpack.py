@@ -1,6 +1,8 @@
 """A tar stream, compressed or not, becomes a tree.
 
     stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+
+Nothing is hashed here: the stream that carries a layer verifies it.
 """
 
 from __future__ import annotations
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 _RATIO_FROM = 1 << 30
 # Not the archive's fault: the disk or the process is at its limit.
-_HOST_FAULTS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
-)
+_HOST_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS})
 
 
 class Limits(NamedTuple):
