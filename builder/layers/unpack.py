@@ -1,6 +1,8 @@
 """A tar stream, compressed or not, becomes a tree.
 
-stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+    stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+
+Nothing is hashed here: the stream that carries a layer verifies it.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ class _Feed:
             self._copy()
         except BrokenPipeError:
             pass  # native.unpack gave up and says why
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
             self._error = error
         finally:
             os.close(self._in)

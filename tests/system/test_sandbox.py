@@ -155,7 +155,9 @@ def test_device_nodes_of_the_host_cannot_be_changed(place: Place) -> None:
 def test_sys_and_parts_of_proc_are_read_only_or_masked(place: Place) -> None:
     """The lists of Docker."""
     for network in ("none", "host"):
-        script = "touch /sys/x; echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x; cat /proc/keys; ls /sys/firmware"
+        script = (
+            "touch /sys/x; echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x; cat /proc/keys; ls /sys/firmware"
+        )
         result = place.sh(script, network=network)
 
         assert result.out == []
