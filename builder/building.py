@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder import events
 from builder.dockerfile import lower
@@ -30,6 +30,7 @@ from builder.sources.context import open_context
 from builder.sources.definition import read_dockerfile, read_ignore
 from builder.sources.resolver import Resolver, parse_contexts
 from builder.store.store import Store
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

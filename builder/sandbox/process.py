@@ -7,13 +7,14 @@ import os
 import select
 import signal
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder import _native
 from builder.errors import Cancelled, SandboxError
 from builder.sandbox import capabilities, hints, mounts, network, stubs, userns
 from builder.sandbox.idmaps import IDS
 from builder.sandbox.output import Lines
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
