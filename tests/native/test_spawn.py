@@ -185,7 +185,8 @@ def test_a_refused_step_is_named_with_its_path_and_leaves_nothing() -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_memory_and_descriptors_stay_flat() -> None:
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer keeps freed memory")
+def test_memory_stays_flat() -> None:
     """Ten thousand refusals."""
     import resource
 
