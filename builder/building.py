@@ -278,11 +278,12 @@ class _Work:
         from builder.sandbox import tiers, userns
 
         if self._tier is None:
+            place = f"{self._store.root}/tmp"
             needs_run = any(isinstance(op, ExecOp) for op in self._plan.graph.ops.values())
-            self._tier = tiers.choose(self._request.isolation, needs_run, self._store.root)
+            self._tier = tiers.choose(self._request.isolation, needs_run, place)
             userns.enter(self._tier)
             self._store.sweep()
-            reason = tiers.notice()
+            reason = tiers.notice(place)
             if reason:
                 self._warn(reason)
         return self._tier

@@ -70,7 +70,7 @@ def _read_map(path: str) -> list[Extent]:
 
 
 def _identity(own: Iterable[Extent]) -> tuple[Extent, ...] | None:
-    """Each of 0..65535 to itself, cut where our own map is: the kernel wants each extent inside one of ours."""
+    """Each of 0..65535 to itself, cut where our own map is: the kernel wants extents inside one of ours."""
     extents: list[Extent] = []
     covered = 0
     for row in own:

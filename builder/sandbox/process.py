@@ -136,7 +136,7 @@ def _open_work(work: str) -> None:
 
 
 def _forget_mount(work: str) -> None:
-    """Let the work directory be used again: a volatile overlay marks it, since what is in upper may be torn."""
+    """Let the work directory be used again: a volatile overlay marks it, as upper may be torn."""
     _open_work(work)
     os.unlink(f"{work}/work/incompat/volatile/dirty")
     os.rmdir(f"{work}/work/incompat/volatile")

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from builder.sandbox.tiers import Tier
 
 BUSYBOX = "/bin/busybox"
-APPLETS = (
-    "cat chmod chown dd echo env false grep hostname id ip kill ln ls mkdir mount mv nc ps pwd readlink rm sed seq sh "
-    "sleep stat test touch tr true umask wc yes"
-).split()
+APPLETS = tuple(
+    """cat chmod chown dd echo env false grep hostname id ip kill ln ls mkdir mount mv nc ps pwd readlink rm
+    sed seq sh sleep stat test touch tr true umask wc yes""".split()  # noqa: SIM905
+)
 
 
 class Result(NamedTuple):

@@ -1,4 +1,4 @@
-"""Images that try to get out: K1 and K9. A canary outside must stay as it is, whatever the outcome of the step."""
+"""Images that try to get out: K1 and K9. A canary outside must stay as it is, whatever happens."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_mount_targets_as_symlinks_to_the_root(place: Place, name: str) -> None:
     """A mount over the root would hide the image: an error, not a surprise."""
     plant(place, name, "/")
 
-    with pytest.raises(SandboxError, match="busy|Busy"):
+    with pytest.raises(SandboxError, match=r"busy|Busy"):
         place.run("true")
 
 
@@ -75,7 +75,7 @@ def test_mount_targets_as_links_to_each_other_loop(place: Place, name: str) -> N
     """ELOOP is an error that names the path."""
     plant(place, name, f"/{name}")
 
-    with pytest.raises(SandboxError, match=f"symbolic links.*{name}"):
+    with pytest.raises(SandboxError, match=rf"symbolic links.*{name}"):
         place.run("true")
 
 
@@ -139,14 +139,16 @@ def test_dev_inside_the_image_is_hidden_not_used(place: Place) -> None:
     assert place.sh("cat /dev/null /proc/keys; readlink /dev/ptmx").out == ["pts/ptmx"]
 
 
-@pytest.mark.parametrize("number", [*range(0, 24), 63, 255, 1023])
+@pytest.mark.parametrize("number", [*range(24), 63, 255, 1023])
 def test_workdir_through_a_descriptor_never_leaves_the_root(place: Place, number: int) -> None:
     """K1, CVE-2024-21626: magic links are not followed."""
     with pytest.raises(SandboxError, match="working directory"):
         place.run("pwd", cwd=f"/proc/self/fd/{number}")
 
 
-@pytest.mark.parametrize("cwd", ["/proc/1/root", "/proc/self/cwd", "/proc/self/root/..", "/escape", "/escape/.."])
+@pytest.mark.parametrize(
+    "cwd", ["/proc/1/root", "/proc/self/cwd", "/proc/self/root/..", "/escape", "/escape/.."]
+)
 def test_workdir_through_magic_links_never_leaves_the_root(place: Place, canary: Path, cwd: str) -> None:
     """Either an error or a directory of the image."""
     (place.image / "escape").symlink_to(f"/proc/self/fd/../../../..{canary}")
@@ -175,6 +177,7 @@ def test_trojans_in_the_image_are_not_run_by_us(place: Place) -> None:
 
 def test_step_sees_no_process_or_credential_of_the_builder(place: Place, canary: Path) -> None:
     """J-T1, A-T6: /proc, the keyring and the store are its own or not there."""
-    script = f"ls -d /proc/[0-9]* | wc -l; cat {place.base}/hosts; kill -9 2 999; cat /proc/2/environ; echo end"
+    builder = os.getpid()
+    script = f"cat {place.base}/hosts /proc/{builder}/environ; kill -9 {builder}; ls {place.base}; echo end"
 
-    assert place.sh(script).out == ["3", "end"] or place.sh(script).out[1:] == ["end"]
+    assert place.sh(script).out == ["end"]

@@ -43,7 +43,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5) -> float:
 
 def fork_builder(place: Place, marker: str) -> int:
     """A builder process that runs a step which, with a child in the background, sleeps for long."""
-    command = place.command("sh", "-c", f"trap '' TERM INT HUP; sh -c 'sleep 777; : {marker}' & sleep 778; : {marker}")
+    command = place.command(
+        "sh", "-c", f"trap '' TERM INT HUP; sh -c 'sleep 777; : {marker}' & sleep 778; : {marker}"
+    )
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -137,7 +139,7 @@ def test_no_descriptor_is_left_open(place: Place) -> None:
         for command in commands:
             try:
                 run(command, lambda stream, line: None, threading.Event())
-            except Exception:  # noqa: BLE001, S112 (only what it leaves behind counts)
+            except Exception:  # noqa: BLE001 (only what it leaves behind counts)
                 continue
         return before, len(os.listdir("/proc/self/fd"))
 
