@@ -146,9 +146,7 @@ def test_workdir_through_a_descriptor_never_leaves_the_root(place: Place, number
         place.run("pwd", cwd=f"/proc/self/fd/{number}")
 
 
-@pytest.mark.parametrize(
-    "cwd", ["/proc/1/root", "/proc/self/cwd", "/proc/self/root/..", "/escape", "/escape/.."]
-)
+@pytest.mark.parametrize("cwd", ["/proc/1/root", "/proc/self/cwd", "/proc/self/root/..", "/escape", "/escape/.."])
 def test_workdir_through_magic_links_never_leaves_the_root(place: Place, canary: Path, cwd: str) -> None:
     """Either an error or a directory of the image."""
     (place.image / "escape").symlink_to(f"/proc/self/fd/../../../..{canary}")

@@ -43,9 +43,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5) -> float:
 
 def fork_builder(place: Place, marker: str) -> int:
     """A builder process that runs a step which, with a child in the background, sleeps for long."""
-    command = place.command(
-        "sh", "-c", f"trap '' TERM INT HUP; sh -c 'sleep 777; : {marker}' & sleep 778; : {marker}"
-    )
+    command = place.command("sh", "-c", f"trap '' TERM INT HUP; sh -c 'sleep 777; : {marker}' & sleep 778; : {marker}")
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGINT, signal.default_int_handler)
