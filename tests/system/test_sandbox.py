@@ -159,15 +159,8 @@ def test_device_nodes_of_the_host_cannot_be_changed(place: Place) -> None:
 def test_sys_and_parts_of_proc_are_read_only_or_masked(place: Place) -> None:
     """The lists of Docker."""
     for network in ("none", "host"):
-<<<<<<< HEAD
-        script = (
-            "touch /sys/x; echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x; cat /proc/keys; ls /sys/firmware"
-        )
-        result = place.sh(script, network=network)
-=======
         writes = "touch /sys/x; echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x"
         result = place.sh(f"{writes}; cat /proc/keys; ls /sys/firmware", network=network)
->>>>>>> sandbox
 
         assert result.out == []
         assert sum("Read-only" in line for line in result.err) >= 2
