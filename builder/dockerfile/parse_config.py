@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import json_array, json_or_list, key_values, split_list
 from builder.dockerfile.faults import Fault, did_you_mean
@@ -21,6 +21,7 @@ from builder.dockerfile.instructions import (
     Volume,
     Workdir,
 )
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.dockerfile.flags import Kind
