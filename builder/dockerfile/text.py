@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.nodes import Check
 
 _UNPRINTABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
+_SAID_EITHER_WAY = ("keep_git_dir", "unpack")  # absent is None: False was said
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -64,6 +65,8 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
 def _field(name: str, value: object) -> Iterator[str]:
     if value is True:
         yield f"  {name}"
+    elif value is False and name in _SAID_EITHER_WAY:
+        yield f"  {name} false"
     elif isinstance(value, int) and value:
         yield f"  {name} {value}"
     elif isinstance(value, str):
@@ -91,6 +94,7 @@ def _items(name: str, items: tuple[object, ...]) -> Iterator[str]:
 
 
 def _pair(key: str, value: str | None) -> str:
+    key = _UNPRINTABLE.sub(_visible, key)
     return key if value is None else f"{key}={quote(value)}"
 
 
