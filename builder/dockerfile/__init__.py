@@ -1,1 +1,4 @@
-"""The Dockerfile language: turns text into a plan of ops; knows every instruction; must not know disks, clocks or processes."""
+"""The Dockerfile language: turns text into a plan of ops, and an ignore file into a matcher.
+
+Knows every instruction; must not know disks, clocks or processes.
+"""

@@ -11,12 +11,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NoReturn
 
 from builder.dockerfile.blanks import BLANKS, SEPARATOR
 from builder.dockerfile.faults import Fault
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def json_array(rest: str) -> tuple[str, ...] | None:
@@ -35,7 +34,7 @@ def json_array(rest: str) -> tuple[str, ...] | None:
     if not all(isinstance(item, str) for item in items):
         raise Fault("a JSON array of arguments must hold strings only", near="[")
     # What is not valid UTF-8 has no place in JSON; it must not turn into other bytes here.
-    return tuple(_SURROGATE.sub("\ufffd", item) for item in items)
+    return tuple(re.sub("[\ud800-\udfff]", "\ufffd", item) for item in items)
 
 
 def _not_json(name: str) -> NoReturn:
@@ -54,7 +53,7 @@ def json_or_list(rest: str) -> tuple[str, ...]:
 
 def split_words(rest: str, escape: str = "\\") -> list[str]:
     """Split at white space that is neither quoted nor escaped; quotes and escapes stay in the words."""
-    return _WORD[escape].findall(_without_lone_escape(rest, escape))
+    return _word_pattern(escape).findall(_without_lone_escape(rest, escape))
 
 
 def _without_lone_escape(text: str, escape: str) -> str:
@@ -63,6 +62,7 @@ def _without_lone_escape(text: str, escape: str) -> str:
     return text[:-1] if trailing % 2 else text
 
 
+@cache
 def _word_pattern(escape: str) -> re.Pattern[str]:
     mark = re.escape(escape)
     parts = (
@@ -72,9 +72,6 @@ def _word_pattern(escape: str) -> re.Pattern[str]:
         f"[^{BLANKS}'\"{mark}]",
     )
     return re.compile(f"(?:{'|'.join(parts)})+", re.DOTALL)
-
-
-_WORD = {escape: _word_pattern(escape) for escape in "\\`"}
 
 
 def key_values(rest: str, instruction: str, escape: str) -> tuple[tuple[tuple[str, str], ...], bool]:

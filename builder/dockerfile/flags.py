@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Literal
 
 from builder.dockerfile.blanks import BLANKS
@@ -16,7 +17,7 @@ def split_flags(rest: str, escape: str) -> tuple[tuple[str, ...], str]:
     flags: list[str] = []
     position = 0
     while rest.startswith("--", position):
-        match = _WORD[escape].match(rest, position)
+        match = _word(escape).match(rest, position)
         if not match:
             break
         position = match.end()
@@ -28,7 +29,7 @@ def split_flags(rest: str, escape: str) -> tuple[tuple[str, ...], str]:
 
 
 def _unquoted(word: str, escape: str) -> str:
-    return _TOKEN[escape].sub(lambda match: _value_of_token(match, escape), word)
+    return re.compile(_token(escape), re.DOTALL).sub(lambda match: _value_of_token(match, escape), word)
 
 
 def _token(escape: str) -> str:
@@ -42,16 +43,14 @@ def _value_of_token(match: re.Match[str], escape: str) -> str:
     token = match[0]
     if token[0] == escape:
         return token[1:]
-    return _ESCAPED[escape].sub(r"\1", token[1:].removesuffix(token[0]))
+    return re.sub(re.escape(escape) + "(.)", r"\1", token[1:].removesuffix(token[0]), flags=re.DOTALL)
 
 
+@cache
 def _word(escape: str) -> re.Pattern[str]:
     return re.compile(f"(?P<word>(?:{_token(escape)}|[^{BLANKS}])+)[{BLANKS}]*", re.DOTALL)
 
 
-_WORD = {escape: _word(escape) for escape in "\\`"}
-_TOKEN = {escape: re.compile(_token(escape), re.DOTALL) for escape in "\\`"}
-_ESCAPED = {escape: re.compile(re.escape(escape) + "(.)", re.DOTALL) for escape in "\\`"}
 _BOOLEANS = {"true": True, "false": False}
 
 

@@ -204,4 +204,4 @@ def _size(value: str) -> int:
         raise Fault(f"invalid value for size: {value!r}", near=f"size={value}", hint="like 64m or 1g")
     whole, fraction, unit = match.groups()
     scale = 1 << 10 * " kmgtp".index(unit.lower() or " ")
-    return int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction or "")
+    return int(whole) * scale + int(fraction or 0) * scale // int(10 ** len(fraction or ""))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import json_array, json_or_list, key_values, split_list
-from builder.dockerfile.durations import parse_duration
 from builder.dockerfile.faults import Fault, did_you_mean
 from builder.dockerfile.flags import Flags
 from builder.dockerfile.instructions import (
@@ -22,6 +21,7 @@ from builder.dockerfile.instructions import (
     Volume,
     Workdir,
 )
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.dockerfile.flags import Kind
@@ -163,6 +163,8 @@ def _health_time(flags: Flags, name: str) -> int:
     value = flags.string(name)
     if not value:
         return 0
+    from builder.dockerfile.durations import parse_duration
+
     nanoseconds = parse_duration(value)
     if nanoseconds is None:
         raise Fault(f"invalid duration for --{name}: {value!r}", near=f"--{name}", hint="like 1m30s or 500ms")

@@ -8,11 +8,11 @@ from builder.dockerfile.faults import Fault, did_you_mean
 from builder.dockerfile.flags import Flags
 from builder.dockerfile.heredoc import parse_heredoc
 from builder.dockerfile.instructions import Device, Run
-from builder.dockerfile.mounts import parse_boolean, parse_mount, split_csv
 from builder.dockerfile.parse_config import command_line
 
 if TYPE_CHECKING:
     from builder.dockerfile.flags import Kind
+    from builder.dockerfile.instructions import MountSpec
     from builder.dockerfile.nodes import Node
 
 _FLAGS: dict[str, Kind] = {"mount": "list", "network": "string", "security": "string", "device": "list"}
@@ -28,7 +28,7 @@ def parse_run(node: Node) -> Run:
     return Run(
         node.span,
         node.text,
-        mounts=tuple(parse_mount(text) for text in flags.strings("mount")),
+        mounts=_mounts(flags.strings("mount")),
         network=_one_of(flags, "network", _NETWORKS),
         security=_one_of(flags, "security", _SECURITIES),
         devices=tuple(_device(text) for text in flags.strings("device")),
@@ -37,6 +37,14 @@ def parse_run(node: Node) -> Run:
         heredocs=node.heredocs,
         lone_heredoc=bool(node.heredocs) and parse_heredoc(node.rest) is not None,
     )
+
+
+def _mounts(texts: tuple[str, ...]) -> tuple[MountSpec, ...]:
+    if not texts:
+        return ()
+    from builder.dockerfile.mounts import parse_mount
+
+    return tuple(parse_mount(text) for text in texts)
 
 
 def _one_of(flags: Flags, name: str, values: tuple[str, ...]) -> str:
@@ -52,6 +60,8 @@ def _one_of(flags: Flags, name: str, values: tuple[str, ...]) -> str:
 
 def _device(text: str) -> Device:
     """`[name=]NAME[,required[=bool]]`."""
+    from builder.dockerfile.mounts import parse_boolean, split_csv
+
     names: list[str] = []
     required = False
     for field in split_csv(text, "--device"):

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import split_list, split_words
-from builder.dockerfile.blanks import BLANKS
 from builder.dockerfile.faults import Fault
 from builder.dockerfile.flags import Flags
 from builder.dockerfile.instructions import Arg, From, Onbuild
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from builder.dockerfile.nodes import Node
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_ONBUILD = re.compile(rf"ONBUILD[{BLANKS}]*", re.IGNORECASE)
 
 
 def parse_from(node: Node) -> From:
@@ -58,9 +56,8 @@ def parse_onbuild(node: Node) -> Onbuild:
     Flags("ONBUILD", node.flags)
     if not node.rest:
         raise Fault("ONBUILD requires at least one argument", hint="ONBUILD <instruction>")
-    trigger = _ONBUILD.sub("", node.text, count=1)
     bodies = "".join(f"\n{doc.body}{doc.name}" for doc in node.heredocs)
-    return Onbuild(node.span, node.text, trigger + bodies)
+    return Onbuild(node.span, node.text, node.rest + bodies)
 
 
 def check_trigger(name: str) -> None:
