@@ -8,12 +8,12 @@ importing this package costs nothing.
 __version__ = "0.1.0.dev0"
 
 _FACE = {
-    "build": "builder.build",
-    "BuildRequest": "builder.build",
+    "build": "builder.building",
+    "BuildRequest": "builder.building",
     "BuildError": "builder.errors",
     "Event": "builder.events",
 }
-__all__ = ["BuildError", "BuildRequest", "Event", "__version__", "build"]  # noqa: F822 (resolved by __getattr__)
+__all__ = ["BuildError", "BuildRequest", "Event", "__version__", "build"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,1 +1,130 @@
-"""The C half of rbuild. Strings that name files are bytes; every failure is an OSError naming step and path."""
+"""The C half of rbuild. File names are bytes; every failure is an OSError naming step and path.
+
+An OSError from here has strerror "step: reason" ("mount proc: Operation not permitted"), the errno, and the
+path that was being worked on as filename (bytes). What is wrong with an archive or a tree rather than with
+the kernel is `ValueError(reason, path)`. All functions release the GIL while they work.
+
+A `tree_fd` is a descriptor of T (see `builder.layers.tree`), not of T/diff. Paths of trees are relative to
+T/diff, without a leading slash; b"" is T/diff itself.
+"""
+
+from collections.abc import Sequence
+
+# ---- sandbox: namespaces.c, resolve.c, spawn.c ----
+
+Step = tuple[str, str, bytes, bytes, bytes, bytes, int, bool]
+"""(op, name, target, source, fstype, data, flags, optional): one step of furnishing a root, see spawn."""
+
+def unshare(flags: int) -> None: ...
+def mount(source: bytes, target: bytes, fstype: bytes, flags: int, options: bytes) -> None: ...
+def unmount(target: bytes, flags: int) -> None: ...
+def resolve(root: int, path: bytes, nofollow: bool = False, walk: bool = False) -> int:
+    """An O_PATH descriptor of `path` as a process with root directory `root` sees it; never outside of it.
+
+    `walk` goes component by component, as is done where openat2 is refused.
+    """
+
+def spawn(
+    *,
+    steps: tuple[Step, ...],
+    argv: tuple[bytes, ...],
+    programs: tuple[bytes, ...],
+    env: tuple[bytes, ...],
+    cwd: bytes,
+    hostname: bytes,
+    namespaces: int,
+    uid: int,
+    gid: int,
+    groups: tuple[int, ...] | None,
+    bounding: int,
+    effective: int,
+    umask: int,
+    limits: tuple[tuple[int, int, int], ...],
+) -> tuple[int, int, int, int]:
+    """Start a process in new namespaces: (pid, pidfd, stdout, stderr), the last three for the caller to close.
+
+    `namespaces` are CLONE_NEW* flags. In the child, in this order: the steps, host name and loopback,
+    pivot_root, cwd (resolved in-root), descriptors 0..2, limits, groups (None leaves them), ids and
+    capabilities; then the first of `programs` that exists is executed with `argv` and `env`. When any of
+    it fails the child is reaped and an OSError raised; its strerror starts with the name of the step, or of
+    what else was tried ("cwd", "exec" …). The child is killed when the calling thread or the process dies.
+
+    Ops:  reopen    open the host directory source as descriptor number flags
+          root      mount source on the host directory target and make it the new root; the options in
+                    data may name descriptors as paths relative to /proc/self/fd
+          mount     mount a fstype on target
+          bind      bind the host's source on target
+          alias     bind the root's source on target
+          readonly  make target read-only; with MS_REC in flags also what is mounted below
+          mkdir     flags is the mode                 file      with data; flags is the mode
+          symlink   source is its text                unlink
+    Targets are resolved inside the root. An optional step is skipped when its target or source is not there.
+    """
+
+# ---- layers: tree.c, unpack.c, pack.c, place.c ----
+
+# mode (with type bits), uid, gid, rdev (as os.makedev), size, mtime_ns, ino, nlink
+_Stat = tuple[int, int, int, int, int, int, int, int]
+
+def open_in_root(root_fd: int, path: bytes, flags: int, force_walk: bool = False) -> int:
+    """Open `path` as if `root_fd` were the root directory: absolute symlinks and `..` stay inside.
+
+    openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS); where the kernel or a filter refuses it, or with
+    `force_walk`, a walk of the components with O_PATH|O_NOFOLLOW. `flags` as open(2), O_CLOEXEC is added;
+    O_CREAT is not allowed. A final symlink is followed unless O_NOFOLLOW.
+    """
+
+def tree_stat(tree_fd: int, path: bytes, owners: str) -> _Stat:
+    """Effective metadata of one entry of one tree; no symlink is followed, in no component.
+
+    A whiteout is (S_IFCHR, …, rdev 0, …). OSError(ENOENT) when this tree has no such entry,
+    OSError(ENOTDIR or ELOOP) when a parent is not a directory in this tree.
+    """
+
+def tree_list(tree_fd: int, path: bytes, owners: str) -> tuple[bool, list[tuple[bytes, _Stat | None]]]:
+    """One directory of one tree: (opaque, entries sorted by name); a whiteout has None for its stat."""
+
+def tree_readlink(tree_fd: int, path: bytes) -> bytes:
+    """The target of a symlink of one tree."""
+
+def tree_open(tree_fd: int, path: bytes) -> int:
+    """A read-only descriptor of a regular file of one tree (a recorded device node reads as empty)."""
+
+def tree_seal(tree_fd: int) -> None:
+    """Make every directory u+rwx and file u+rw on disk, for a tree of recorded owners a step has written.
+
+    What the image says stays as it is, by a record, so that later steps and the user himself can read and
+    delete the tree without any namespace.
+    """
+
+def unpack(
+    in_fd: int,
+    tree_fd: int,
+    owners: str,
+    layer: bool,
+    limits: tuple[int, int, int, int, int, int],
+    force_walk: bool = False,
+) -> tuple[int, int, bytes]:
+    """Read an uncompressed tar from `in_fd` into T/diff; returns (entries, bytes of file data, journal).
+
+    The descriptor is read to its end. `layer`: `.wh.` names are whiteouts and opaque marks; otherwise they
+    are errors. `limits`: entries, bytes, header bytes, path length, name length, depth.
+    The journal is the new content of T/journal, which the caller writes. ValueError names the member.
+    """
+
+def pack(uppers: Sequence[int], lowers: Sequence[int], out_fd: int, owners: str, clamp: int, layer: bool) -> int:
+    """Write the tar of the merged view of the trees `uppers` (topmost first) to `out_fd`; returns entries.
+
+    `layer`: what `uppers` (then one tree) changes against the merged view of `lowers`, with whiteouts;
+    otherwise the view itself, flat. `clamp`: no mtime in the tar is later (seconds of the epoch).
+    """
+
+def place(
+    entries: Sequence[tuple[object, ...]], tree_fd: int, owners: str, source: str
+) -> list[tuple[bytes, int, int, int, int, int]]:
+    """Create `entries` (see `builder.layers.place.Entry`) in T/diff, in order.
+
+    `source` says what the entries' src_fd are: "context" (plain directories) or "tree" (descriptors of T).
+    Returns what the journal must say of the symlinks and FIFOs made, (path, mode, uid, gid, major, minor),
+    mode 0 for "no record". The GIL is released once for the whole batch.
+    """

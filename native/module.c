@@ -1,7 +1,24 @@
 /* builder._native: the method table and nothing else. The typed contract is builder/_native.pyi. */
 #include "native.h"
 
+#define KEYWORDS(function) (PyCFunction)(void (*)(void))(function)
+
 static PyMethodDef methods[] = {
+    {"unshare", rb_py_unshare, METH_VARARGS, NULL},
+    {"mount", rb_py_mount, METH_VARARGS, NULL},
+    {"unmount", rb_py_unmount, METH_VARARGS, NULL},
+    {"resolve", rb_py_resolve, METH_VARARGS, NULL},
+    {"spawn", (PyCFunction)(void (*)(void))rb_py_spawn, METH_VARARGS | METH_KEYWORDS, NULL},
+    /* layers */
+    {"open_in_root", KEYWORDS(native_open_in_root), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"tree_stat", native_tree_stat, METH_VARARGS, NULL},
+    {"tree_list", native_tree_list, METH_VARARGS, NULL},
+    {"tree_readlink", native_tree_readlink, METH_VARARGS, NULL},
+    {"tree_open", native_tree_open, METH_VARARGS, NULL},
+    {"tree_seal", native_tree_seal, METH_VARARGS, NULL},
+    {"unpack", KEYWORDS(native_unpack), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"pack", native_pack, METH_VARARGS, NULL},
+    {"place", native_place, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,4 +8,25 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* namespaces.c */
+PyObject *rb_py_unshare(PyObject *self, PyObject *args);
+PyObject *rb_py_mount(PyObject *self, PyObject *args);
+PyObject *rb_py_unmount(PyObject *self, PyObject *args);
+
+/* resolve.c */
+PyObject *rb_py_resolve(PyObject *self, PyObject *args);
+
+/* spawn.c */
+PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs);
+/* layers: tree.c, unpack.c, pack.c, place.c */
+extern PyObject *native_open_in_root(PyObject *self, PyObject *args, PyObject *keywords);
+extern PyObject *native_tree_stat(PyObject *self, PyObject *args);
+extern PyObject *native_tree_list(PyObject *self, PyObject *args);
+extern PyObject *native_tree_readlink(PyObject *self, PyObject *args);
+extern PyObject *native_tree_open(PyObject *self, PyObject *args);
+extern PyObject *native_tree_seal(PyObject *self, PyObject *args);
+extern PyObject *native_unpack(PyObject *self, PyObject *args, PyObject *keywords);
+extern PyObject *native_pack(PyObject *self, PyObject *args);
+extern PyObject *native_place(PyObject *self, PyObject *args);
+
 #endif

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import history
-from builder.dockerfile.expand import expand
+from builder.dockerfile.expand import expand, expand_body
 from builder.errors import DockerfileError, NotSupported
 from builder.graph.ops import ContextOp, CopyOp, InlineFile
 
@@ -106,9 +106,5 @@ def absolute(dest: str, workdir: str) -> str:
 def _inline(heredoc: Heredoc, state: StageState, around: Surroundings, item: Copy | Add) -> InlineFile:
     content = heredoc.content
     if heredoc.expand:
-        content = expand_body(content, state, item)
+        content = expand_body(content, state.scope, item.span)
     return InlineFile(heredoc.name, content)
-
-
-def expand_body(content: str, state: StageState, item: Copy | Add) -> str:
-    ...

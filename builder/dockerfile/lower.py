@@ -9,7 +9,7 @@ from builder.dockerfile import steps
 from builder.dockerfile.expand import expand
 from builder.dockerfile.parser import parse_trigger
 from builder.dockerfile.stages import Stage, StageGraph
-from builder.dockerfile.state import DEFAULT_PATH, Plan, ResolvedImage, StageState
+from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
 from builder.errors import DockerfileError, NotSupported
 from builder.graph.graph import GraphBuilder, Note
 from builder.graph.ops import ImageOp, ScratchOp
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.instructions import Dockerfile, From, Instruction
     from builder.errors import Span
     from builder.oci.platform import Platform
+    from builder.oci.resolved import ResolvedImage
 
 
 class Settings(NamedTuple):
@@ -70,7 +71,7 @@ class _Lowering:
 
     def __init__(self, dockerfile: Dockerfile, target: str | None, settings: Settings) -> None:
         self.settings = settings
-        self.escape = dockerfile.escape
+        self.escape = dockerfile.directives.escape
         self.builder = GraphBuilder()
         self.used_args: set[str] = set()
         self.globals = self._automatic_args(target)
@@ -121,20 +122,16 @@ class _Lowering:
 
     def state_of(self, stage: Stage) -> StageState:
         """The state at the end of a stage, lowered once. An ONBUILD trigger may ask for a stage not yet done."""
-        if stage.index not in self._states:
-            if stage.index in self._open:
+        if stage.number not in self._states:
+            if stage.number in self._open:
                 raise DockerfileError(f"circular dependency on stage {stage.label!r}", span=stage.origin.span)
-            self._open.add(stage.index)
-            self._states[stage.index] = self._lower_stage(stage)
-        return self._states[stage.index]
+            self._open.add(stage.number)
+            self._states[stage.number] = self._lower_stage(stage)
+        return self._states[stage.number]
 
     def _lower_stage(self, stage: Stage) -> StageState:
         state = self._start(stage)
-        triggers = [
-            item
-            for text in state.config.on_build
-            for item in parse_trigger(text, stage.origin.span)
-        ]
+        triggers = [parse_trigger(text, stage.origin.span) for text in state.config.on_build]
         body = (*triggers, *stage.body)
         around = _StageSurroundings(self, stage, sum(steps.is_step(item) for item in body))
         state = state._replace(config=state.config._replace(on_build=()), cmd_set=False)
@@ -154,7 +151,7 @@ class _Lowering:
         if stage.name in self.settings.replaced:
             return self._image(stage.name, stage)
         if stage.base not in self.settings.replaced:
-            parent = self.stages.before(stage.index, stage.base)
+            parent = self.stages.before(stage.number, stage.base)
             if parent is not None:
                 return self.state_of(parent)
             if stage.base == "scratch":

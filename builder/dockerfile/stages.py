@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Stage(NamedTuple):
     """`base` and `platform` are expanded; `name` is lower case, "" where there is no AS."""
 
-    index: int
+    number: int
     name: str
     base: str
     platform: str | None
@@ -26,7 +26,7 @@ class Stage(NamedTuple):
 
     @property
     def label(self) -> str:
-        return self.name or f"stage-{self.index}"
+        return self.name or f"stage-{self.number}"
 
 
 class StageGraph(NamedTuple):
@@ -90,12 +90,12 @@ def order(graph: StageGraph, target: Stage, replaced: frozenset[str]) -> list[St
     while todo:
         stage, leaving = todo.pop()
         if leaving:
-            del open_stages[stage.index]
-            done[stage.index] = stage
-        elif stage.index in open_stages:
+            del open_stages[stage.number]
+            done[stage.number] = stage
+        elif stage.number in open_stages:
             _refuse_circle(graph, list(open_stages), stage)
-        elif stage.index not in done:
-            open_stages[stage.index] = None
+        elif stage.number not in done:
+            open_stages[stage.number] = None
             todo.append((stage, True))
             todo += [(needed, False) for needed in reversed(_needs(graph, stage, replaced))]
     return list(done.values())
@@ -104,7 +104,7 @@ def order(graph: StageGraph, target: Stage, replaced: frozenset[str]) -> list[St
 def _needs(graph: StageGraph, stage: Stage, replaced: frozenset[str]) -> list[Stage]:
     if stage.name in replaced:
         return []
-    found = [] if stage.base in replaced else [graph.before(stage.index, stage.base)]
+    found = [] if stage.base in replaced else [graph.before(stage.number, stage.base)]
     for item in stage.body:
         for reference in sources_of(item):
             if reference not in replaced:
@@ -118,7 +118,7 @@ def sources_of(item: Instruction) -> Sequence[str]:
         case Copy() if item.from_ is not None:
             return (item.from_,)
         case Run():
-            return tuple(mount.from_ for mount in item.mounts if mount.from_)
+            return tuple(value for mount in item.mounts for name, value in mount.options if name == "from" and value)
         case Add():
             return ()
         case _:
@@ -126,7 +126,7 @@ def sources_of(item: Instruction) -> Sequence[str]:
 
 
 def _refuse_circle(graph: StageGraph, path: list[int], stage: Stage) -> None:
-    circle = [*path[path.index(stage.index) :], stage.index]
+    circle = [*path[path.index(stage.number) :], stage.number]
     names = " -> ".join(graph.stages[index].label for index in circle)
     raise DockerfileError(
         f"circular dependency between stages: {names}",

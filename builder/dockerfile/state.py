@@ -6,21 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from builder.graph.graph import Graph
-    from builder.oci.assemble import Layer
     from builder.oci.config import History, ImageConfig
+    from builder.oci.resolved import ResolvedImage
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
-
-
-class ResolvedImage(NamedTuple):
-    """A base image, pinned: `manifest` is the digest of its manifest."""
-
-    name: str
-    manifest: str
-    config: ImageConfig
-    layers: tuple[Layer, ...]
-
 
 
 class StageState(NamedTuple):

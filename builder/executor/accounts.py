@@ -5,10 +5,12 @@ The files belong to the image, so they are read inside its root, only when regul
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import BuildError
-from builder.snapshots.view import View
+
+if TYPE_CHECKING:
+    from builder.snapshots.view import View
 
 LIMIT = 16 << 20  # bytes; a passwd file of every user of a large site is about 10 MB
 
@@ -145,9 +147,7 @@ def _users(view: View) -> list[_User]:
 
 def _groups(view: View) -> list[_Group]:
     rows = (line.split(":") for line in _lines(view, "etc/group"))
-    return [
-        _Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()
-    ]
+    return [_Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()]
 
 
 def _lines(view: View, path: str) -> list[str]:

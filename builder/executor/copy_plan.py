@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import BuildError
-from builder.executor.chmod import Mode
-from builder.executor.select import Source
 from builder.snapshots.filetree import Entry, join, parent, resolve
-from builder.snapshots.view import View
+
+if TYPE_CHECKING:
+    from builder.executor.chmod import Mode
+    from builder.executor.select import Source
+    from builder.snapshots.view import View
 
 
 class Placement(NamedTuple):
@@ -91,11 +93,11 @@ class CopyPlan:
                 hint="choose another destination, or remove the file in an earlier step",
             )
         self._make_directory(self._real)
-        first: dict[tuple[int, int], str] = {}
+        first: dict[tuple[object, int], str] = {}
         for member in source.members:
             self._place(join(self._real, member.path), member.entry, first)
 
-    def _place(self, path: str, entry: Entry, first: dict[tuple[int, int], str]) -> None:
+    def _place(self, path: str, entry: Entry, first: dict[tuple[object, int], str]) -> None:
         """Place one source entry; `first` remembers where the first of several hard links went."""
         path = self._ready(path, entry.is_dir)
         uid, gid = self._rules.owner or (entry.uid, entry.gid)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from builder import _native
-from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
 from builder.snapshots.filetree import Entry, join
+
+if TYPE_CHECKING:
+    from builder.dockerfile.ignore import Ignore
 
 
 class ContextTree:
@@ -55,7 +58,7 @@ class ContextTree:
         return not self._shown(path, stat.S_ISDIR(mode))
 
     def _shown(self, path: str, is_dir: bool) -> bool:
-        if not self._ignore.excluded(path, is_dir):
+        if not self._ignore.excluded(path):
             return True
         return is_dir and self._ignore.may_contain_included(path)
 

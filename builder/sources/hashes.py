@@ -12,10 +12,13 @@ import hashlib
 import json
 import os
 import time
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
-from builder.snapshots.filetree import Entry
-from builder.sources.context import ContextTree
+
+if TYPE_CHECKING:
+    from builder.snapshots.filetree import Entry
+    from builder.sources.context import ContextTree
 
 _SETTLED_NS = 2_000_000_000  # two seconds: the coarsest clock of a file system in use (FAT)
 _BLOCK = 1 << 20

@@ -1,0 +1,5 @@
+"""`python -m builder` is `rbuild`."""
+
+from builder.cli.main import entry
+
+entry()

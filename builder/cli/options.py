@@ -1,0 +1,206 @@
+"""Every command and every option, as one table: what argv.py reads strictly and screens.py shows as help.
+
+An option of `docker buildx build` or `buildah build` that is not implemented has a row too, so that it
+is refused by name: a build that silently ignored `--secret` or `--squash` would be wrong.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FLAG, VALUE, REPEAT, PAIR = "flag", "value", "repeat", "pair"
+
+
+class Option(NamedTuple):
+    """One option. `names` holds the long name first, then aliases and the one-letter form.
+
+    kind: flag (also `--x=false`), value (the last one counts), repeat (all count, in order), pair
+    (repeat, each `KEY=VALUE`; with `bare`, `KEY` alone is allowed too).
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    metavar: str = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    bare: bool = False
+    supported: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.names[0].removeprefix("--")
+
+
+class Command(NamedTuple):
+    """`run` is "module:function", imported when the command is chosen."""
+
+    name: str
+    summary: str
+    run: str
+    options: tuple[Option, ...]
+    operands: str = ""
+    least: int = 0
+    most: int | None = 0
+
+
+def refused(names: str) -> tuple[Option, ...]:
+    return tuple(
+        Option(tuple(name.split("/")), FLAG, help="not supported yet", supported=False) for name in names.split()
+    )
+
+
+HELP = Option(("--help", "-h"), FLAG, help="Show this help and exit.")
+STORE = Option(
+    ("--store",),
+    VALUE,
+    "DIR",
+    "Directory of images and cache. Default: $RBUILD_STORE, else ~/.local/share/rbuild.",
+)
+FILE = Option(("--file", "-f"), VALUE, "FILE", "The Dockerfile. Default: CONTEXT/Dockerfile.")
+
+# What decides the image; `plan` takes these too.
+REQUEST = (
+    FILE,
+    Option(("--target",), VALUE, "STAGE", "Build this stage and what it needs. Default: the last one."),
+    Option(("--tag", "-t"), REPEAT, "NAME[:TAG]", "Name the image in the store. May be repeated."),
+    Option(
+        ("--build-arg",),
+        PAIR,
+        "KEY[=VALUE]",
+        "Set an ARG. KEY alone takes the value of that environment variable.",
+        bare=True,
+    ),
+    Option(("--label",), PAIR, "KEY=VALUE", "Add a label to the image.", bare=True),
+    Option(
+        ("--build-context",),
+        PAIR,
+        "NAME=VALUE",
+        "A directory or image (oci-layout://PATH[:TAG]) that FROM and --from call NAME.",
+    ),
+    Option(("--no-cache",), FLAG, help="Run every step again."),
+    Option(
+        ("--network",),
+        VALUE,
+        "MODE",
+        "Network of RUN. Default: default.",
+        ("default", "host", "none"),
+    ),
+    Option(
+        ("--isolation",),
+        VALUE,
+        "TIER",
+        "Isolation of RUN. Default: auto, the strongest that this host gives and the build needs.",
+        ("auto", "userns", "single", "none"),
+    ),
+    Option(("--platform",), VALUE, "OS/ARCH", "Only this host's own platform, so far."),
+    Option(
+        ("--compression",),
+        VALUE,
+        "NAME",
+        "Compression of new layers. Default: gzip.",
+        ("gzip", "zstd", "none"),
+    ),
+    Option(("--offline",), FLAG, help="Open no network connection for the build's inputs."),
+    Option(("--jobs", "-j"), VALUE, "N", "Steps that may run at once. Default: the number of CPUs."),
+    STORE,
+)
+
+REPORT = (
+    Option(
+        ("--output", "-o"),
+        REPEAT,
+        "SPEC",
+        "Write the result: type=oci|docker|tar|local,dest=PATH. May be repeated.",
+    ),
+    Option(("--iidfile",), VALUE, "FILE", "Write the image ID (digest of the image's config) to FILE."),
+    Option(("--metadata-file",), VALUE, "FILE", "Write digests and names of the result to FILE, as JSON."),
+    Option(
+        ("--progress",),
+        VALUE,
+        "MODE",
+        "Progress on standard error. Default: auto, tty on a terminal, else plain.",
+        ("auto", "plain", "tty", "json", "quiet"),
+    ),
+    Option(("--quiet", "-q"), FLAG, help="No progress; print the digest of the image alone."),
+)
+
+# docker buildx build and docker build
+_DOCKER = refused(
+    "--add-host --allow --annotation --attest --builder --cache-from --cache-to --call --cgroup-parent "
+    "--check --compress --cpu-period --cpu-quota --cpu-shares/-c --cpuset-cpus --cpuset-mems --debug/-D "
+    "--detach --disable-content-trust --force-rm --group --invoke --load --memory/-m --memory-swap "
+    "--no-cache-filter --policy --print --provenance --proxy-network --pull --push --resource --rm --root "
+    "--sbom --secret --security-opt --server-config --shm-size --squash --ssh --ulimit"
+)
+# buildah build, and podman build on top of it
+_BUILDAH = refused(
+    "--all-platforms --arch --authfile --blob-cache --build-arg-file --cache-ttl --cap-add --cap-drop "
+    "--cert-dir --cgroupns --cni-config-dir --cni-plugin-path --compat-volumes --cpp-flag "
+    "--created-annotation --creds --cw --decryption-key --device --disable-compression --dns --dns-option "
+    "--dns-search --env --format --from --group-add --hooks-dir --http-proxy --identity-label "
+    "--ignorefile --iidfile-raw --inherit-annotations --inherit-labels --ipc --layer-label --layers "
+    "--log-rusage --logfile --loglevel --logsplit --manifest --mount --no-hostname --no-hosts "
+    "--no-pivot-root --omit-history --os --os-feature --os-version --pid --pull-always --pull-never "
+    "--retry --retry-delay --rewrite-timestamp --runtime --runtime-flag --rusage-logfile --save-stages "
+    "--sbom-image-output --sbom-image-purl-output --sbom-merge-strategy --sbom-output --sbom-purl-output "
+    "--sbom-scanner-command --sbom-scanner-image --sign-by --signature-policy --skip-unused-stages "
+    "--source-date-epoch --source-policy-file --squash-all --stage-labels --stdin --timestamp "
+    "--tls-verify --transient-run-mount --unsetannotation --unsetenv --unsetlabel --userns "
+    "--userns-gid-map --userns-gid-map-group --userns-uid-map --userns-uid-map-user --uts --variant "
+    "--volume/-v"
+)
+NOT_YET = _DOCKER + _BUILDAH
+
+JSON = Option(("--json",), FLAG, help="Print JSON.")
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "build",
+        "Build an image from a Dockerfile. The word build may be left out.",
+        "builder.cli.build:run",
+        (*REQUEST, *REPORT, HELP, *NOT_YET),
+        "[CONTEXT]",
+        most=1,
+    ),
+    Command(
+        "plan",
+        "Show the steps that a build would take, without running any.",
+        "builder.cli.show:plan",
+        (*REQUEST, HELP, *NOT_YET),
+        "[CONTEXT]",
+        most=1,
+    ),
+    Command("parse", "Show how a Dockerfile is read.", "builder.cli.show:parse", (FILE, HELP), "[CONTEXT]", most=1),
+    Command(
+        "load",
+        "Put the images of an OCI or docker archive into the store; - reads standard input.",
+        "builder.cli.load:run",
+        (STORE, HELP),
+        "FILE|-",
+        least=1,
+        most=1,
+    ),
+    Command("images", "List the images in the store.", "builder.cli.images:images", (JSON, STORE, HELP)),
+    Command(
+        "inspect",
+        "Print the config and manifest of images, as JSON.",
+        "builder.cli.images:inspect",
+        (STORE, HELP),
+        "REF...",
+        least=1,
+        most=None,
+    ),
+    Command("rm", "Remove tags from the store.", "builder.cli.images:remove", (STORE, HELP), "REF...", 1, None),
+    Command("tag", "Give an image one more name.", "builder.cli.images:tag", (STORE, HELP), "SRC DST", 2, 2),
+    Command(
+        "doctor",
+        "Say what isolation this host gives, and what stands in the way.",
+        "builder.cli.doctor:run",
+        (JSON, STORE, HELP),
+    ),
+    Command("version", "Print the version.", "builder.cli.version:run", (HELP,)),
+)
+
+
+def command(name: str) -> Command | None:
+    return next((each for each in COMMANDS if each.name == name), None)

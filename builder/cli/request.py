@@ -1,0 +1,141 @@
+"""From arguments to a BuildRequest: every value that can be checked before the build is checked here."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, cast
+
+from builder.errors import BuildError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.building import BuildRequest
+    from builder.cli.argv import Arguments
+    from builder.cli.doors import Doors
+    from builder.exporters.spec import Output
+    from builder.layers.codec import Compression
+
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "gitlab.com/", "bitbucket.org/")
+
+
+def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -> BuildRequest:
+    """Raises UsageError for the first value that cannot be right."""
+    here = context(arguments)
+    _check_platform(arguments.one("platform"), doors)
+    return doors.request_type()(
+        context=here,
+        dockerfile=dockerfile(arguments, here),
+        target=arguments.one("target"),
+        tags=tuple(_tag(text, doors) for text in arguments.all("tag")),
+        build_args=_build_args(arguments, environ),
+        labels=tuple((key, value or "") for key, value in arguments.pairs("label")),
+        build_contexts=tuple((key, value or "") for key, value in arguments.pairs("build-context")),
+        outputs=tuple(_output(text, doors) for text in arguments.all("output")),
+        store=arguments.one("store"),
+        isolation=_isolation(arguments, environ),
+        jobs=_jobs(arguments.one("jobs")),
+        no_cache=arguments.flag("no-cache"),
+        network=arguments.one("network") or "default",
+        compression=cast("Compression", arguments.one("compression") or "gzip"),
+        offline=arguments.flag("offline"),
+    )
+
+
+def context(arguments: Arguments) -> str:
+    path = arguments.operand(".")
+    if path == "-":
+        raise UsageError("a context on standard input is not supported yet")
+    if path.startswith(_REMOTE):
+        raise UsageError(f"{path}: git and http contexts are not supported yet", hint="clone or unpack it first")
+    if not os.path.isdir(path):
+        reason = "is not a directory" if os.path.exists(path) else "there is no such directory"
+        raise UsageError(f"context {path}: {reason}", hint=_meant(path))
+    return path
+
+
+def dockerfile(arguments: Arguments, context: str) -> str | None:
+    """The --file given, or None when the context's own Dockerfile is meant; either is there."""
+    given = arguments.one("file")
+    if given == "-":
+        raise UsageError("a Dockerfile on standard input is not supported yet")
+    if given and given.startswith(_REMOTE):
+        raise UsageError(f"{given}: a remote Dockerfile is not supported yet")
+    path = given or os.path.join(context, "Dockerfile")
+    # A directory opens and cannot be read; a pipe (`-f <(generate)`) is no regular file, and is fine.
+    if os.path.isdir(path):
+        raise UsageError(f"{path}: is a directory, not a Dockerfile")
+    if not os.path.exists(path):
+        raise UsageError(f"{path.removeprefix('./')}: there is no such file", hint=_other_dockerfile(given, context))
+    return given
+
+
+def _other_dockerfile(given: str | None, context: str) -> str:
+    if given is None and os.path.exists(os.path.join(context, "Containerfile")):
+        return f"there is a Containerfile: add -f {os.path.join(context, 'Containerfile')}"
+    if given is not None and os.path.exists(os.path.join(context, given)):
+        return f"-f is relative to the current directory: did you mean -f {os.path.join(context, given)}?"
+    return "-f FILE names another one"
+
+
+def _meant(path: str) -> str | None:
+    from difflib import get_close_matches
+
+    from builder.cli.options import COMMANDS
+
+    names = [command.name for command in COMMANDS] + ["help"]
+    if path in names:
+        return f"a command comes first: rbuild {path} …"
+    near = get_close_matches(path, names, 1)
+    return f"did you mean rbuild {near[0]}?" if near else None
+
+
+def _tag(text: str, doors: Doors) -> str:
+    try:
+        reference = doors.parse_reference(text)
+    except BuildError as error:
+        raise UsageError(f"--tag: {error.message}", hint=error.hint) from error
+    if reference.digest:
+        raise UsageError(f"--tag {text}: a tag cannot carry a digest")
+    return text
+
+
+def _output(text: str, doors: Doors) -> Output:
+    try:
+        return doors.parse_output(text)
+    except BuildError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _build_args(arguments: Arguments, environ: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
+    """KEY alone is looked up here, once: what a build sees of the environment is in its request."""
+    given = arguments.pairs("build-arg")
+    return tuple((key, environ.get(key) if value is None else value) for key, value in given)
+
+
+def _isolation(arguments: Arguments, environ: Mapping[str, str]) -> str | None:
+    tier = arguments.one("isolation")
+    if tier is None and (tier := environ.get("RBUILD_ISOLATION") or None):
+        choices = ("auto", "userns", "single", "none")
+        if tier not in choices:
+            raise UsageError(f"RBUILD_ISOLATION={tier}: choose one of {', '.join(choices)}")
+    return None if tier == "auto" else tier
+
+
+def _jobs(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise UsageError(f"--jobs {text}: expected a number, at least 1")
+    return int(text)
+
+
+def _check_platform(wanted: str | None, doors: Doors) -> None:
+    if wanted in (None, "local"):
+        return
+    try:
+        asked, host = doors.platforms(wanted)
+    except BuildError as error:
+        raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
+    if asked != host:
+        raise UsageError(f"--platform {wanted} is not supported yet: only this host's own platform, {host}, is")

@@ -1,0 +1,194 @@
+"""A tar stream, compressed or not, becomes a tree.
+
+stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder import _native
+from builder.errors import ArchiveError, StoreError
+from builder.layers.codec import Plain, decompressed, sniff
+from builder.layers.tree import JOURNAL, create_tree, open_tree
+
+if TYPE_CHECKING:
+    from builder.layers.codec import Reader
+    from builder.layers.tree import Owners, Whiteouts
+
+_PIECE = 1 << 20
+_RATIO_FROM = 1 << 30
+# Not the archive's fault: the disk or the process is at its limit.
+_HOST_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS})
+
+
+class Limits(NamedTuple):
+    """What an archive may ask of us: a bomb is an error, not an outage.
+
+    `bytes` is the sum of the files' sizes; `header_bytes` of one extended header; `path`, `name` in bytes,
+    `depth` in directories; `ratio` of plain to compressed bytes, once 1 GiB came out.
+    """
+
+    entries: int = 10_000_000
+    bytes: int = 1 << 40
+    header_bytes: int = 1 << 20
+    path: int = 4095
+    name: int = 255
+    depth: int = 256
+    ratio: int = 20_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Unpacked(NamedTuple):
+    """Members of the archive, and bytes of file data."""
+
+    entries: int
+    bytes: int
+
+
+def unpack(
+    stream: Reader | int,
+    tree: str,
+    *,
+    owners: Owners,
+    whiteouts: Whiteouts = "overlay",
+    limits: Limits = DEFAULT_LIMITS,
+    force_walk: bool = False,
+) -> Unpacked:
+    """Unpack `stream` (a reader or a descriptor, read to its end) into `tree`, which is made if missing.
+
+    A tree that has files already is unpacked over: later entries win. Whiteouts "overlay" is a layer;
+    "literal" a plain tar, in which `.wh.` names are errors. ArchiveError names the entry; the tree is then
+    rubbish that the caller deletes. Nothing outside T/diff is touched whatever the archive says.
+    `force_walk` resolves paths as on a kernel without openat2, for tests.
+    """
+    create_tree(tree)
+    reader: Reader = _Descriptor(stream) if isinstance(stream, int) else stream
+    tree_fd = open_tree(tree)
+    feed = _Feed(reader, limits.ratio)
+    try:
+        done = _native.unpack(feed.out, tree_fd, owners, whiteouts == "overlay", limits[:6], force_walk)
+    except (ValueError, OSError) as error:
+        feed.finish()
+        raise _explain(error) from error
+    finally:
+        feed.finish()
+        os.close(tree_fd)
+    entries, size, journal = done
+    _write_journal(tree, journal)
+    return Unpacked(entries, size)
+
+
+def _write_journal(tree: str, journal: bytes) -> None:
+    path = os.path.join(tree, JOURNAL)
+    if journal:
+        with open(path, "wb") as file:
+            file.write(journal)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+class _Descriptor:
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, size: int = -1, /) -> bytes:
+        return os.read(self._fd, size if size > 0 else _PIECE)
+
+
+class _Feed:
+    """A thread that fills a pipe with a reader's plain bytes. Its own failure outranks what that caused."""
+
+    def __init__(self, reader: Reader, ratio: int) -> None:
+        import threading
+
+        self.out, self._in = os.pipe2(os.O_CLOEXEC)
+        self._reader, self._ratio = reader, ratio
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="decompress", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Close our end, wait, and raise what went wrong in the thread. Once; again does nothing."""
+        if self.out < 0:
+            return
+        os.close(self.out)
+        self.out = -1
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._copy()
+        except BrokenPipeError:
+            pass  # native.unpack gave up and says why
+        except BaseException as error:
+            self._error = error
+        finally:
+            os.close(self._in)
+
+    def _copy(self) -> None:
+        compressed = Plain(self._reader)
+        start = _read_start(compressed)
+        plain = _plain_reader(compressed, start)
+        size = 0
+        while data := plain.read(_PIECE):
+            size += len(data)
+            if size > _RATIO_FROM and size > self._ratio * compressed.count:
+                raise ArchiveError(f"the archive unpacks to more than {self._ratio} times its size")
+            _write_all(self._in, data)
+        while compressed.read(_PIECE):  # what verifies the stream must see all of it
+            pass
+
+
+def _plain_reader(compressed: Plain, start: bytes) -> Reader:
+    return _Checked(decompressed(compressed, start, sniff(start)))
+
+
+class _Checked:
+    """zstandard's errors become ours."""
+
+    def __init__(self, inner: Reader) -> None:
+        self._inner = inner
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._inner.read(size)
+        except Exception as error:
+            if type(error).__module__.startswith("zstandard") or type(error).__name__ == "ZstdError":
+                raise ArchiveError(f"the zstd stream is damaged: {error}") from error
+            raise
+
+
+def _read_start(reader: Reader) -> bytes:
+    start = b""
+    while len(start) < 6 and (more := reader.read(_PIECE)):
+        start += more
+    return start
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _explain(error: ValueError | OSError) -> ArchiveError | StoreError:
+    if isinstance(error, ValueError):
+        reason, path = error.args
+        return ArchiveError(f"{show_name(path)}: {reason}" if path else f"{reason}")
+    name = show_name(error.filename)
+    if error.errno in _HOST_FAULTS:
+        return StoreError(f"cannot unpack {name}: {error.strerror}")
+    return ArchiveError(f"{name}: {error.strerror}")
+
+
+def show_name(path: bytes | str | None) -> str:
+    """A name of an archive for people: printable, and not longer than they can read."""
+    text = repr(path.decode(errors="surrogateescape") if isinstance(path, bytes) else path or "?")
+    return text if len(text) <= 300 else f"{text[:200]}…{text[-60:]}"

@@ -1,0 +1,66 @@
+"""Snapshot → layer: what the topmost tree changes, packed once and found again by record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.oci import mediatypes
+from builder.oci.assemble import Layer
+from builder.oci.descriptor import Descriptor
+
+if TYPE_CHECKING:
+    from builder.layers.codec import Compression
+    from builder.layers.tree import Owners
+    from builder.snapshots.snapshot import Snapshot
+    from builder.store.store import Store
+
+# Part of every record's key: raised whenever the same tree would give other bytes.
+FORMAT = 1
+
+_MEDIA_TYPES = {"gzip": mediatypes.LAYER_GZIP, "zstd": mediatypes.LAYER_ZSTD, "none": mediatypes.LAYER}
+
+
+class Packing(NamedTuple):
+    """What the bytes of a layer depend on beside the tree. No time in them is later than `epoch` (seconds)."""
+
+    epoch: int
+    compression: Compression
+
+    @property
+    def media_type(self) -> str:
+        return _MEDIA_TYPES[self.compression]
+
+
+def find_layer(store: Store, snapshot: str, packing: Packing) -> Layer | None:
+    """The layer that an earlier build packed from the snapshot of this id, if its blob is still there."""
+    record = store.records.get(_key(snapshot, packing))
+    if record is None or not store.blobs.has(str(record["digest"])):
+        return None
+    descriptor = Descriptor(packing.media_type, str(record["digest"]), int(str(record["size"])))
+    return Layer(descriptor, str(record["diff_id"]))
+
+
+def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing) -> Layer:
+    """Pack the topmost tree of `snapshot` against those below it, into the store's blobs."""
+    from builder.layers.pack import pack_diff
+
+    with store.blobs.ingest(hashed=False) as ingest:
+        packed = pack_diff(
+            snapshot.trees[0],
+            snapshot.trees[1:],
+            ingest,
+            owners=owners,
+            clamp=packing.epoch,
+            compression=packing.compression,
+        )
+        descriptor = ingest.commit(packing.media_type, packed.digest, packed.size)
+    record = {"digest": descriptor.digest, "size": descriptor.size, "diff_id": packed.diff_id}
+    store.records.put(_key(name, packing), dict(record))
+    return Layer(descriptor, packed.diff_id)
+
+
+def _key(snapshot: str, packing: Packing) -> str:
+    text = json.dumps(["layer", FORMAT, snapshot, *packing], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""The time that stands for "now" in an image: SOURCE_DATE_EPOCH, or what can be known without asking a clock.
+
+SOURCE_DATE_EPOCH (build argument, then environment) → commit time of a clean git context
+→ creation time of the base image → 0
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = "SOURCE_DATE_EPOCH"
+_LIMIT = 253402300799  # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write
+
+
+def choose(build_args: Mapping[str, str], context: str, base_created: str) -> int:
+    """Seconds of the epoch. UsageError when SOURCE_DATE_EPOCH is no such number."""
+    given = build_args.get(NAME, os.environ.get(NAME, ""))
+    if given:
+        return _number(given)
+    committed = git_commit_time(context)
+    if committed is not None:
+        return committed
+    return _parse_time(base_created) if base_created else 0
+
+
+def rfc3339(epoch: int) -> str:
+    """The time as image documents write it: 2026-01-31T12:00:00Z."""
+    import time
+
+    year, month, day, hour, minute, second = time.gmtime(epoch)[:6]
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+
+
+def _number(text: str) -> int:
+    if text.isdecimal() and int(text) <= _LIMIT:
+        return int(text)
+    raise UsageError(
+        f"{NAME}={text!r} is not a time",
+        hint="give whole seconds since 1970-01-01, as `git log -1 --format=%ct` prints",
+    )
+
+
+def _parse_time(text: str) -> int:
+    """Whole seconds of an RFC 3339 time; 0 when an image's creation time is not one."""
+    import calendar
+    import re
+
+    match = re.match(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|([-+])(\d\d):(\d\d))$", text)
+    if not match:
+        return 0
+    offset = 0
+    if match[7]:
+        offset = (int(match[8]) * 3600 + int(match[9]) * 60) * (1 if match[7] == "+" else -1)
+    return max(0, calendar.timegm(tuple(int(part) for part in match.groups()[:6])) - offset)
+
+
+def git_commit_time(context: str) -> int | None:
+    """Commit time of HEAD when `context` lies in a git work tree and nothing in it differs from HEAD.
+
+    git itself is asked, so that its check of who owns the repository stands between us and the
+    configuration of a stranger's. No hook and no monitor of the repository is run.
+    """
+    if not _in_work_tree(os.path.realpath(context)):
+        return None
+    safe = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", context)
+    log = _start((*safe, "log", "-1", "--format=%ct"))
+    status = _start((*safe, "status", "--porcelain", "--", "."))
+    committed, changes = _finish(log), _finish(status)
+    if committed is None or changes != b"" or not committed.strip().isdigit():
+        return None
+    return int(committed)
+
+
+def _in_work_tree(directory: str) -> bool:
+    while not os.path.lexists(os.path.join(directory, ".git")):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return False
+        directory = above
+    return True
+
+
+def _start(argv: tuple[str, ...]) -> tuple[int, int] | None:
+    """(pid, descriptor of its output). posix_spawn, because importing subprocess costs more than running git."""
+    reading, writing = os.pipe()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    actions = [
+        (os.POSIX_SPAWN_DUP2, writing, 1),
+        (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+    ]
+    try:
+        pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions)
+    except OSError:
+        os.close(reading)
+        return None
+    finally:
+        os.close(writing)
+    return pid, reading
+
+
+def _finish(started: tuple[int, int] | None) -> bytes | None:
+    """What the process printed; None when it failed or could not start."""
+    if started is None:
+        return None
+    pid, reading = started
+    with open(reading, "rb") as output:
+        printed = output.read()
+    _, status = os.waitpid(pid, 0)
+    return printed if status == 0 else None

@@ -1,0 +1,107 @@
+"""What image names mean: --build-context first, then the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.errors import BuildError, NotFound, NotSupported, UsageError
+from builder.oci.reference import parse_reference
+from builder.sources.image import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.errors import Span
+    from builder.oci.assemble import Layer
+    from builder.oci.descriptor import Descriptor
+    from builder.oci.platform import Platform
+    from builder.oci.resolved import ResolvedImage
+    from builder.store.store import Store
+
+_LAYOUT = "oci-layout://"
+_IMAGE = "docker-image://"
+
+
+class NamedContexts(NamedTuple):
+    """--build-context, sorted by what it names: directories for --from, images for FROM and --from."""
+
+    directories: dict[str, str]
+    images: dict[str, str]
+
+
+def parse_contexts(pairs: Sequence[tuple[str, str]]) -> NamedContexts:
+    """UsageError or NotSupported for a value that is neither a directory nor an image here."""
+    directories: dict[str, str] = {}
+    images: dict[str, str] = {}
+    for name, value in pairs:
+        if value.startswith((_LAYOUT, _IMAGE)):
+            images[name] = value
+        elif "://" in value or value.startswith("git@") or value == "-":
+            raise NotSupported(
+                f"--build-context {name}={value}: only directories, {_LAYOUT} and {_IMAGE} are supported yet"
+            )
+        elif not value:
+            raise UsageError(f"--build-context {name}=: the value is empty", hint=f"write {name}=DIRECTORY")
+        else:
+            directories[name] = value
+    return NamedContexts(directories, images)
+
+
+class Resolver:
+    """Pins images by name, each once. `layers` tells the layers of every image it has pinned, by manifest digest."""
+
+    def __init__(self, store: Store, named: NamedContexts, platform: Platform) -> None:
+        self._store = store
+        self._named = named
+        self._platform = platform
+        self._known: dict[str, ResolvedImage] = {}
+        self.layers: dict[str, tuple[Layer, ...]] = {}
+
+    def resolve(self, name: str, span: Span) -> ResolvedImage:
+        """The image, or NotFound, NotSupported or DocumentError with the place that asks for it."""
+        if name not in self._known:
+            try:
+                image = resolve(name, self._find(name), self._store, self._platform)
+            except BuildError as error:
+                error.span = error.span or span
+                raise
+            self._known[name] = image
+            self.layers[image.manifest] = image.layers
+        return self._known[name]
+
+    def _find(self, name: str) -> Descriptor:
+        value = self._named.images.get(name)
+        if value is None:
+            return self._tagged(name)
+        if value.startswith(_IMAGE):
+            return self._tagged(value.removeprefix(_IMAGE))
+        return self._in_layout(value.removeprefix(_LAYOUT))
+
+    def _tagged(self, name: str) -> Descriptor:
+        reference = parse_reference(name).or_latest()
+        found = self._store.tags.get(str(reference))
+        if found is None and reference.digest:
+            found = self._by_digest(reference.digest)
+        if found is None:
+            raise NotFound(
+                f"image {reference.familiar()} is not in the store",
+                hint="pulling from registries is not supported yet. Bring the image with\n"
+                f"  skopeo copy docker://{reference.familiar()} docker-archive:/dev/stdout:{reference.familiar()} "
+                "| rbuild load -\nor name one on this machine with --build-context",
+            )
+        return found
+
+    def _by_digest(self, digest: str) -> Descriptor | None:
+        return next((entry for _, entry in self._store.tags.all() if entry.digest == digest), None)
+
+    def _in_layout(self, value: str) -> Descriptor:
+        """`path[:tag][@digest]` of an OCI layout, its blobs brought into the store."""
+        from builder.sources.oci_layout import fetch
+
+        path, at, digest = value.partition("@")
+        head, colon, tag = path.rpartition(":")
+        if colon and "/" not in tag:
+            path = head
+        else:
+            tag = ""
+        return fetch(path, digest if at else tag, self._store, self._platform)

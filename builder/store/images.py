@@ -1,0 +1,78 @@
+"""Reading the documents of an image out of the store's blobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.errors import DocumentError, NotFound
+from builder.oci import mediatypes
+from builder.oci.config import ImageConfig, parse_config
+from builder.oci.index import parse_index
+from builder.oci.manifest import Manifest, parse_manifest
+
+if TYPE_CHECKING:
+    from builder.oci.descriptor import Descriptor
+    from builder.oci.platform import Platform
+    from builder.store.blobs import Blobs
+
+_DEPTH = 4  # an index may hold indexes, but not without end
+
+
+def choose_manifest(blobs: Blobs, descriptor: Descriptor, platform: Platform) -> Descriptor:
+    """The manifest for `platform` that the descriptor of a manifest or index leads to.
+
+    NotFound if an index has none that suits. A manifest is taken as it is, whatever its platform.
+    """
+    for _ in range(_DEPTH):
+        if descriptor.media_type not in mediatypes.INDEXES:
+            return descriptor
+        index = parse_index(blobs.read(descriptor), descriptor.media_type)
+        chosen = index.choose(platform)
+        if chosen is None:
+            offered = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform)
+            raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}")
+        descriptor = chosen
+    raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
+
+
+def read_manifest(blobs: Blobs, descriptor: Descriptor) -> Manifest:
+    return parse_manifest(blobs.read(descriptor), descriptor.media_type)
+
+
+def read_config(blobs: Blobs, manifest: Manifest) -> ImageConfig:
+    """The image config; DocumentError if it is none or does not go with the manifest's layers."""
+    if manifest.config.media_type not in mediatypes.CONFIGS:
+        raise DocumentError(f"not an image: its config is {manifest.config.media_type}")
+    config = parse_config(blobs.read(manifest.config))
+    if len(config.diff_ids) != len(manifest.layers):
+        raise DocumentError(f"{len(manifest.layers)} layers, but {len(config.diff_ids)} diff ids in the config")
+    return config
+
+
+def closure(blobs: Blobs, root: Descriptor) -> tuple[Descriptor, ...]:
+    """Every blob that the image needs, each once, in a fixed order: documents before what they name.
+
+    Of an index, the children that are not in the store are left out: archives often hold one
+    platform only. Layers that need not be with the image are left out if they are not.
+    """
+    found: dict[str, Descriptor] = {}
+    _visit(blobs, root, found, _DEPTH)
+    return tuple(found.values())
+
+
+def _visit(blobs: Blobs, descriptor: Descriptor, found: dict[str, Descriptor], depth: int) -> None:
+    if descriptor.digest in found:
+        return
+    found[descriptor.digest] = descriptor
+    if descriptor.media_type in mediatypes.INDEXES:
+        if not depth:
+            raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
+        for child in parse_index(blobs.read(descriptor), descriptor.media_type).manifests:
+            if blobs.has(child.digest):
+                _visit(blobs, child, found, depth - 1)
+    elif descriptor.media_type in mediatypes.MANIFESTS:
+        manifest = read_manifest(blobs, descriptor)
+        found.setdefault(manifest.config.digest, manifest.config)
+        for layer in manifest.layers:
+            if blobs.has(layer.digest) or not mediatypes.may_be_absent(layer.media_type):
+                found.setdefault(layer.digest, layer)

@@ -1,0 +1,222 @@
+/* What the layer files share: faults, in-root opening, effective metadata, merged views, the tar writer.
+ * The format of a tree is drawn in builder/layers/tree.py. */
+#ifndef RBUILD_LAYERS_H
+#define RBUILD_LAYERS_H
+
+#include "native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* ---- cleanup ---- */
+static inline void cleanup_fd(int *fd) {
+    int saved = errno;
+    if (*fd >= 0) close(*fd);
+    errno = saved;
+}
+static inline void cleanup_free(void *pointer) {
+    int saved = errno;
+    free(*(void **)pointer);
+    errno = saved;
+}
+#define CLEANUP(function) __attribute__((cleanup(function)))
+#define FD CLEANUP(cleanup_fd) int
+#define FREE CLEANUP(cleanup_free)
+
+static inline int take_fd(int *fd) {
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
+/* ---- buffer.c: bytes that grow; -1 and ENOMEM when they cannot ---- */
+struct buffer {
+    char *bytes;
+    size_t size, room;
+};
+int buffer_add(struct buffer *buffer, const void *bytes, size_t size);
+int buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buffer_free(struct buffer *buffer);
+char *path_join(const char *parent, const char *name); /* "" + "a" = "a" */
+void *array_grow(void *array, size_t count, size_t *room, size_t item);
+
+/* ---- fault.c: what went wrong, carried to where the GIL is held ---- */
+struct fault {
+    int error;        /* errno; 0: not the kernel but the archive or tree is wrong */
+    const char *step; /* a literal */
+    char *path;
+};
+int fault_os(struct fault *fault, const char *step, const char *path);    /* from errno; returns -1 */
+int fault_bad(struct fault *fault, const char *reason, const char *path); /* returns -1 */
+PyObject *fault_raise(struct fault *fault);                               /* sets the exception, NULL */
+
+/* ---- inroot.c ---- */
+#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+int open_in_root(int root, const char *path, int flags, bool force_walk);
+int open_beneath(int root, const char *path, int flags, bool force_walk); /* no symlink, no ".." */
+
+/* ---- meta.c: effective metadata ---- */
+enum owners { OWNERS_REAL, OWNERS_RECORDED };
+struct meta {
+    mode_t mode; /* with type bits */
+    uid_t uid;
+    gid_t gid;
+    dev_t rdev;
+};
+struct xattr {
+    char *name, *value;
+    size_t size;
+};
+struct xattrs {
+    struct xattr *items;
+    size_t count, room;
+};
+int owners_parse(const char *name, enum owners *owners); /* sets ValueError */
+bool is_whiteout(const struct stat *st);
+bool xattr_carried(const char *name);
+int xattrs_add(struct xattrs *list, const char *name, const void *value, size_t size);
+int xattrs_read(int fd, struct xattrs *carried); /* the allowed ones, sorted by name, capabilities as v2 */
+bool xattrs_equal(const struct xattrs *one, const struct xattrs *other);
+int xattrs_write(int fd, const struct xattrs *list);
+void xattrs_free(struct xattrs *list);
+int meta_read(int fd, const struct stat *st, enum owners owners, struct meta *meta);
+int meta_write(int fd, const struct meta *want, enum owners owners);
+/* a symlink or FIFO, by parent and name; `*record` when the journal must remember it */
+int meta_write_node(int parent, const char *name, const struct meta *want, enum owners owners, bool *record);
+bool is_opaque(int directory);
+int set_opaque(int directory);
+
+/* ---- journal.c ---- */
+struct record {
+    char *path;
+    struct meta meta; /* mode 0: no record */
+};
+struct journal {
+    struct record *records;
+    size_t count, room;
+};
+int journal_load(int tree, struct journal *journal);
+int journal_add(struct journal *journal, const char *path, const struct meta *meta);
+const struct record *journal_find(const struct journal *journal, const char *path); /* of a sorted journal */
+int journal_settle(struct journal *journal); /* sort; of records of one path the last stays */
+int journal_encode(const struct journal *journal, int diff, struct buffer *text);
+void journal_free(struct journal *journal);
+
+/* ---- tree.c ---- */
+struct tree {
+    int diff;
+    struct journal journal;
+};
+int tree_open(struct tree *tree, int tree_fd, struct fault *fault);
+void tree_close(struct tree *tree);
+/* Metadata of an entry from its stat; opens regular files and directories and gives the descriptor in `*fd`. */
+int tree_meta(const struct tree *tree, const char *path, const struct stat *st, enum owners owners,
+              struct meta *meta, int *fd, struct fault *fault);
+
+/* ---- make.c: creating leaves under an open parent ---- */
+struct directory {
+    char *path;
+    struct meta meta;
+    struct timespec mtime;
+};
+struct directories { /* metadata that waits until nothing is created below any more */
+    struct directory *items;
+    size_t count, room;
+};
+int directories_add(struct directories *list, const char *path, const struct meta *meta, struct timespec mtime);
+int directories_apply(const struct directories *list, int diff, enum owners owners, struct fault *fault);
+void directories_free(struct directories *list);
+int make_directory(int parent, const char *name); /* a descriptor; replaces a non-directory (then opaque) */
+int make_file(int parent, const char *name, bool recursive);
+int make_symlink(int parent, const char *name, const char *target, bool recursive);
+int make_node(int parent, const char *name, mode_t mode, dev_t rdev, bool recursive);
+int make_link(int from, const char *old, int parent, const char *name, bool recursive);
+int set_mtime(int fd, struct timespec mtime);
+
+/* ---- view.c: several trees as one ---- */
+struct strata { /* the trees of a view in which a directory shows, topmost first */
+    int *trees;
+    size_t count;
+};
+struct entry {
+    char *name;
+    struct stat st;
+    int tree; /* -1: no such entry */
+    bool whiteout;
+    struct strata strata; /* of a directory */
+};
+struct listing {
+    struct entry *entries;
+    size_t count, room;
+    bool opaque;
+};
+struct view {
+    struct tree *trees;
+    size_t count;
+};
+int view_open(struct view *view, PyObject *tree_fds, struct fault *fault);
+void view_close(struct view *view);
+int strata_all(const struct view *view, struct strata *strata);
+int view_list(const struct view *view, const char *path, const struct strata *at, struct listing *listing,
+              struct fault *fault);
+/* For each name of `names`, what the view has: found[i].tree is -1 where it has nothing. */
+int view_find(const struct view *view, const char *path, const struct strata *at, const struct listing *names,
+              struct entry *found, struct fault *fault);
+void entry_free(struct entry *entry);
+void listing_free(struct listing *listing);
+
+/* ---- tar.c: the writer; tarread.c: the reader ---- */
+struct head {
+    struct meta meta;
+    int64_t size, mtime;
+    struct xattrs xattrs;
+    char *target; /* of a symlink */
+};
+struct writer {
+    int fd;
+    char *bytes;
+    size_t size;
+};
+int writer_open(struct writer *writer, int fd);
+int writer_flush(struct writer *writer);
+void writer_close(struct writer *writer);
+int tar_header(struct writer *writer, const char *path, const struct head *head, const char *link);
+int tar_whiteout(struct writer *writer, const char *directory, const char *name);
+int tar_file(struct writer *writer, int fd, const struct stat *st); /* 1: the file changed meanwhile */
+int tar_end(struct writer *writer);
+
+struct limits {
+    long long entries, bytes, header, path, name, depth;
+};
+struct member {
+    char *path, *link;
+    char type;
+    struct meta meta;
+    int64_t size;
+    struct timespec mtime;
+    struct xattrs xattrs;
+};
+struct reader {
+    int fd;
+    char *bytes;
+    size_t at, end;
+    int64_t left; /* of the current member's data and padding */
+    int64_t padding;
+    long long headers;
+    struct limits limits;
+};
+int reader_open(struct reader *reader, int fd, const struct limits *limits);
+void reader_close(struct reader *reader);
+int tar_next(struct reader *reader, struct member *member, struct fault *fault); /* 1 member, 0 end */
+ssize_t tar_data(struct reader *reader, char **bytes, struct fault *fault);      /* 0: no more */
+int reader_drain(struct reader *reader, struct fault *fault);
+void member_free(struct member *member);
+
+#endif

@@ -1,0 +1,47 @@
+"""Fixtures for every room, and how long property tests search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.command import Rbuild, runs_here
+from tests.support.tools import need_tool
+
+# A shared machine stalls now and then: time says nothing about a property.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fuzz", settings.get_profile("default"), max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def never_the_users_own_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing that a test forgets to say can reach the store, or follow the settings, of who runs it."""
+    monkeypatch.setenv("RBUILD_STORE", str(tmp_path_factory.getbasetemp() / "forgotten-store"))
+    for name in ("RBUILD_ISOLATION", "SOURCE_DATE_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def rbuild(tmp_path: Path) -> Iterator[Rbuild]:
+    """The rbuild command with an empty store."""
+    command = Rbuild(tmp_path / "store")
+    yield command
+    command.clean()
+
+
+@pytest.fixture
+def sandbox() -> None:
+    """For tests that RUN: skips where the host gives no tier for it."""
+    if not runs_here():
+        pytest.skip("this host gives no user namespace to RUN in")
+
+
+@pytest.fixture
+def busybox() -> Path:
+    """A static busybox, the smallest system that RUN works in."""
+    return Path(need_tool("busybox"))

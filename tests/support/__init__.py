@@ -1,0 +1,1 @@
+"""What several test rooms share: finding tools, running rbuild. Small honest pieces, no mocks."""

@@ -1,0 +1,37 @@
+"""A cached build is mostly start-up: what it may load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.command import Rbuild
+from tests.test_architecture import HEAVY
+
+PROGRAM = """
+import sys
+from builder.cli.main import entry
+sys.argv = ["rbuild", *sys.argv[1:]]
+try:
+    entry()
+except SystemExit as exit:
+    assert not exit.code, exit.code
+print(*sorted(sys.modules))
+"""
+
+
+def test_a_cached_build_loads_nothing_heavy(rbuild: Rbuild, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    arguments = ["--progress=plain", "-t", "cached", str(tmp_path)]
+    rbuild(*arguments)
+    again = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env=rbuild.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(again.stdout.splitlines()[-1].split())
+    assert not loaded & HEAVY
+    assert "builder.sandbox.process" not in loaded
