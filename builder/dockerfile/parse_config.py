@@ -124,7 +124,7 @@ def parse_healthcheck(node: Node) -> Healthcheck:
     flags = Flags("HEALTHCHECK", node.flags, _HEALTH_FLAGS)
     if not node.rest:
         raise Fault("HEALTHCHECK requires at least one argument", hint="HEALTHCHECK CMD <command>, or NONE")
-    kind, *command = node.rest.split(maxsplit=1)
+    kind, *command = BLANK_RUN.split(node.rest, maxsplit=1)
     disabled = _is_disabled(kind, command)
     test = CommandLine(False, ()) if disabled else _health_command(kind, command)
     return Healthcheck(
