@@ -41,7 +41,7 @@ def spawn(
     umask: int,
     limits: tuple[tuple[int, int, int], ...],
 ) -> tuple[int, int, int, int]:
-    """Start a process in new namespaces: (pid, pidfd, stdout, stderr), the last three for the caller to close.
+    """Start a process in new namespaces: (pid, pidfd, stdout, stderr); the caller closes the last three.
 
     `namespaces` are CLONE_NEW* flags. In the child, in this order: the steps, host name and loopback,
     pivot_root, cwd (resolved in-root), descriptors 0..2, limits, groups (None leaves them), ids and

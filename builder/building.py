@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder import events
 from builder.dockerfile import lower
@@ -30,6 +30,7 @@ from builder.sources.context import open_context
 from builder.sources.definition import read_dockerfile, read_ignore
 from builder.sources.resolver import Resolver, parse_contexts
 from builder.store.store import Store
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -277,11 +278,12 @@ class _Work:
         from builder.sandbox import tiers, userns
 
         if self._tier is None:
+            place = f"{self._store.root}/tmp"
             needs_run = any(isinstance(op, ExecOp) for op in self._plan.graph.ops.values())
-            self._tier = tiers.choose(self._request.isolation, needs_run, self._store.root)
+            self._tier = tiers.choose(self._request.isolation, needs_run, place)
             userns.enter(self._tier)
             self._store.sweep()
-            reason = tiers.notice()
+            reason = tiers.notice(place)
             if reason:
                 self._warn(reason)
         return self._tier

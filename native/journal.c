@@ -37,7 +37,7 @@ static int journal_parse(struct journal *journal, const struct buffer *text) {
 
 int journal_load(int tree, struct journal *journal) {
     CLEANUP(buffer_free) struct buffer text = {0};
-    FD fd = openat(tree, "journal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    RB_FD fd = openat(tree, "journal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return errno == ENOENT ? 0 : -1;
     return read_all(fd, &text) || journal_parse(journal, &text) ? -1 : 0;
 }
@@ -78,7 +78,7 @@ int journal_settle(struct journal *journal) {
 }
 
 static bool still_there(int diff, const struct record *record) {
-    FD fd = open_beneath(diff, record->path, O_PATH | O_NOFOLLOW, false);
+    RB_FD fd = open_beneath(diff, record->path, O_PATH | O_NOFOLLOW, false);
     struct stat st;
     return fd >= 0 && !fstat(fd, &st) && (st.st_mode & S_IFMT) == (record->meta.mode & S_IFMT);
 }

@@ -3,8 +3,6 @@
 #ifndef RBUILD_LAYERS_H
 #define RBUILD_LAYERS_H
 
-#include "native.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -15,26 +13,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* ---- cleanup ---- */
-static inline void cleanup_fd(int *fd) {
-    int saved = errno;
-    if (*fd >= 0) close(*fd);
-    errno = saved;
-}
+#include "cleanup.h"
+#include "native.h"
+
 static inline void cleanup_free(void *pointer) {
     int saved = errno;
     free(*(void **)pointer);
     errno = saved;
 }
 #define CLEANUP(function) __attribute__((cleanup(function)))
-#define FD CLEANUP(cleanup_fd) int
 #define FREE CLEANUP(cleanup_free)
-
-static inline int take_fd(int *fd) {
-    int taken = *fd;
-    *fd = -1;
-    return taken;
-}
 
 /* ---- buffer.c: bytes that grow; -1 and ENOMEM when they cannot ---- */
 struct buffer {

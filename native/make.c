@@ -66,10 +66,10 @@ int make_directory(int parent, const char *name) {
         replaced = !S_ISDIR(st.st_mode);
         if (replaced && (unlinkat(parent, name, 0) || mkdirat(parent, name, 0700))) return -1;
     }
-    FD fd = openat(parent, name, OPEN_DIR | O_NOFOLLOW);
+    RB_FD fd = openat(parent, name, OPEN_DIR | O_NOFOLLOW);
     /* What was here hid the lower directory of this name, and so must what comes in its place. */
     if (fd >= 0 && replaced && set_opaque(fd)) return -1;
-    return take_fd(&fd);
+    return rb_take_fd(&fd);
 }
 
 int set_mtime(int fd, struct timespec mtime) {
@@ -88,7 +88,7 @@ int directories_add(struct directories *list, const char *path, const struct met
 int directories_apply(const struct directories *list, int diff, enum owners owners, struct fault *fault) {
     for (size_t i = 0; i < list->count; i++) {
         const struct directory *item = &list->items[i];
-        FD fd = open_beneath(diff, item->path, OPEN_DIR, false);
+        RB_FD fd = open_beneath(diff, item->path, OPEN_DIR, false);
         /* Replaced by something else since: then it has no metadata to get. */
         if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) continue;
         if (fd < 0) return fault_os(fault, "open directory", item->path);

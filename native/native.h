@@ -8,6 +8,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* errors.c: raises OSError(error, "step: reason", path) and returns NULL. No path: NULL. */
+PyObject *rb_raise(int error, const char *step, const char *path);
+
 /* namespaces.c */
 PyObject *rb_py_unshare(PyObject *self, PyObject *args);
 PyObject *rb_py_mount(PyObject *self, PyObject *args);
@@ -18,15 +21,20 @@ PyObject *rb_py_resolve(PyObject *self, PyObject *args);
 
 /* spawn.c */
 PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs);
-/* layers: tree.c, unpack.c, pack.c, place.c */
-extern PyObject *native_open_in_root(PyObject *self, PyObject *args, PyObject *keywords);
-extern PyObject *native_tree_stat(PyObject *self, PyObject *args);
-extern PyObject *native_tree_list(PyObject *self, PyObject *args);
-extern PyObject *native_tree_readlink(PyObject *self, PyObject *args);
-extern PyObject *native_tree_open(PyObject *self, PyObject *args);
-extern PyObject *native_tree_seal(PyObject *self, PyObject *args);
-extern PyObject *native_unpack(PyObject *self, PyObject *args, PyObject *keywords);
-extern PyObject *native_pack(PyObject *self, PyObject *args);
-extern PyObject *native_place(PyObject *self, PyObject *args);
+
+/* inroot.c */
+PyObject *rb_py_open_in_root(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* tree.c */
+PyObject *rb_py_tree_stat(PyObject *self, PyObject *args);
+PyObject *rb_py_tree_list(PyObject *self, PyObject *args);
+PyObject *rb_py_tree_readlink(PyObject *self, PyObject *args);
+PyObject *rb_py_tree_open(PyObject *self, PyObject *args);
+PyObject *rb_py_tree_seal(PyObject *self, PyObject *args);
+
+/* unpack.c, pack.c, place.c */
+PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *rb_py_pack(PyObject *self, PyObject *args);
+PyObject *rb_py_place(PyObject *self, PyObject *args);
 
 #endif

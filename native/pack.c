@@ -91,7 +91,7 @@ static void head_free(struct head *head) {
 
 static int read_target(const struct tree *tree, const char *path, char **target) {
     char text[PATH_MAX];
-    FD fd = open_beneath(tree->diff, path, O_PATH | O_NOFOLLOW, false);
+    RB_FD fd = open_beneath(tree->diff, path, O_PATH | O_NOFOLLOW, false);
     ssize_t size = fd < 0 ? -1 : readlinkat(fd, "", text, sizeof text - 1);
     if (size < 0) return -1;
     text[size] = 0;
@@ -150,7 +150,7 @@ static int same_content(int one, int other) {
 static int same_below(struct pack *pack, const char *path, const struct stat *st, const struct head *head, int fd,
                       const struct entry *below) {
     CLEANUP(head_free) struct head other = {0};
-    FD lower = -1;
+    RB_FD lower = -1;
     if (below->tree < 0 || (below->st.st_mode & S_IFMT) != (st->st_mode & S_IFMT)) return 0;
     /* A name of several would lose its siblings: links are told within one layer only. */
     if (!S_ISDIR(st->st_mode) && st->st_nlink > 1) return 0;
@@ -214,12 +214,12 @@ static int pack_subdirectory(struct pack *pack, const char *path, const struct e
 static int pack_entry(struct pack *pack, const char *path, const struct entry *entry, const struct entry *below,
                       bool hidden) {
     CLEANUP(head_free) struct head head = {0};
-    FD fd = -1;
+    RB_FD fd = -1;
     if (S_ISSOCK(entry->st.st_mode)) return 0;
     if (refuse(pack, path, entry->name, &entry->st)) return -1;
     if (head_read(pack, &pack->upper.trees[entry->tree], path, &entry->st, &head, &fd)) return -1;
     if (S_ISDIR(entry->st.st_mode)) {
-        int directory = take_fd(&fd);
+        int directory = rb_take_fd(&fd);
         close(directory); /* not one descriptor a level: directories may be deep */
         return pack_subdirectory(pack, path, entry, below, &head, hidden);
     }
@@ -310,7 +310,7 @@ static int pack_all(struct pack *pack, int fd) {
     return tar_end(&pack->out) ? fault_os(&pack->fault, "write", NULL) : 0;
 }
 
-PyObject *native_pack(PyObject *self, PyObject *args) {
+PyObject *rb_py_pack(PyObject *self, PyObject *args) {
     CLEANUP(pack_free) struct pack pack = {0};
     PyObject *uppers, *lowers;
     const char *owners;

@@ -47,14 +47,14 @@ static void place_free(struct place *place) {
     free(place->sources);
     free(place->items);
     tree_close(&place->tree);
-    cleanup_fd(&place->parent);
+    rb_close_fd(&place->parent);
     free(place->parent_path);
     directories_free(&place->directories);
     journal_free(&place->changes);
 }
 
 static void origin_free(struct origin *origin) {
-    cleanup_fd(&origin->fd);
+    rb_close_fd(&origin->fd);
     xattrs_free(&origin->xattrs);
 }
 
@@ -82,7 +82,7 @@ static const struct tree *source_tree(struct place *place, const struct item *it
 }
 
 static int origin_stat(struct place *place, const struct item *item, struct origin *origin) {
-    FD at = open_beneath(origin->tree->diff, item->src, O_PATH | O_NOFOLLOW, false);
+    RB_FD at = open_beneath(origin->tree->diff, item->src, O_PATH | O_NOFOLLOW, false);
     if (at < 0 || fstat(at, &origin->st)) return fault_os(&place->fault, "stat source", item->src);
     origin->meta = (struct meta){origin->st.st_mode, origin->st.st_uid, origin->st.st_gid, origin->st.st_rdev};
     return 0;
@@ -127,7 +127,7 @@ static const char *enter_parent(struct place *place, const struct item *item) {
     FREE char *parent = strndup(item->path, slash ? (size_t)(slash - item->path) : 0);
     if (!parent) return os_fault(place, "allocate", item), NULL;
     if (place->parent < 0 || strcmp(place->parent_path, parent)) {
-        cleanup_fd(&place->parent);
+        rb_close_fd(&place->parent);
         place->parent = open_beneath(place->tree.diff, parent, OPEN_DIR, false);
         if (place->parent < 0) return os_fault(place, "open the parent directory", item), NULL;
         free(place->parent_path);
@@ -201,7 +201,7 @@ static int finish_file(struct place *place, const struct item *item, const struc
 static int place_file(struct place *place, const struct item *item, const struct origin *origin, const char *leaf) {
     if (!item->extra && !S_ISREG(origin->st.st_mode))
         return fault_bad(&place->fault, "the source is not a regular file", item->path);
-    FD fd = make_file(place->parent, leaf, false);
+    RB_FD fd = make_file(place->parent, leaf, false);
     if (fd < 0) return os_fault(place, "create file", item);
     int failed = item->extra ? write_full(fd, item->extra, (size_t)item->extra_size)
                              : copy_data(origin->fd, fd, &origin->st);
@@ -233,7 +233,7 @@ static int place_symlink(struct place *place, const struct item *item, const str
     char text[PATH_MAX];
     const char *target = item->extra;
     if (!target) {
-        FD at = open_beneath(origin->tree->diff, item->src, O_PATH | O_NOFOLLOW, false);
+        RB_FD at = open_beneath(origin->tree->diff, item->src, O_PATH | O_NOFOLLOW, false);
         ssize_t size = at < 0 ? -1 : readlinkat(at, "", text, sizeof text - 1);
         if (size < 0) return fault_os(&place->fault, "readlink", item->src);
         text[size] = 0;
@@ -256,7 +256,7 @@ static int place_device(struct place *place, const struct item *item, const stru
     if (place->owners == OWNERS_REAL && !make_node(place->parent, leaf, type | 0600, item->rdev, false))
         return finish_node(place, item, origin, leaf, type);
     if (place->owners == OWNERS_REAL && errno != EPERM) return os_fault(place, "create device node", item);
-    FD fd = make_file(place->parent, leaf, false);
+    RB_FD fd = make_file(place->parent, leaf, false);
     return fd < 0 ? os_fault(place, "create device record", item) : finish_file(place, item, origin, fd, type);
 }
 
@@ -272,7 +272,7 @@ static int place_hardlink(struct place *place, const struct item *item, const ch
     FREE char *parent = item->extra ? strndup(item->extra, slash ? (size_t)(slash - item->extra) : 0) : NULL;
     const struct meta none = {0}, *meta;
     struct stat st;
-    FD from = parent ? open_beneath(place->tree.diff, parent, OPEN_DIR, false) : -1;
+    RB_FD from = parent ? open_beneath(place->tree.diff, parent, OPEN_DIR, false) : -1;
     if (from < 0 || make_link(from, old, place->parent, leaf, false)) return os_fault(place, "create hard link", item);
     if (fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW)) return os_fault(place, "stat", item);
     if (S_ISREG(st.st_mode)) return 0;
@@ -283,7 +283,7 @@ static int place_hardlink(struct place *place, const struct item *item, const ch
 static int place_directory(struct place *place, const struct item *item, const struct origin *origin,
                            const char *leaf) {
     struct meta meta = wanted(item, origin, S_IFDIR);
-    FD fd = *leaf ? make_directory(place->parent, leaf) : openat(place->tree.diff, ".", OPEN_DIR);
+    RB_FD fd = *leaf ? make_directory(place->parent, leaf) : openat(place->tree.diff, ".", OPEN_DIR);
     if (fd < 0) return os_fault(place, "create directory", item);
     if (xattrs_write(fd, &origin->xattrs)) return os_fault(place, "set xattrs", item);
     if (directories_add(&place->directories, item->path, &meta, wanted_mtime(item, origin)))
@@ -395,7 +395,7 @@ static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owner
     return failed ? fault_raise(&place.fault) : changes_list(&place.changes);
 }
 
-PyObject *native_place(PyObject *self, PyObject *args) {
+PyObject *rb_py_place(PyObject *self, PyObject *args) {
     PyObject *sequence;
     int tree_fd;
     const char *owners, *source;

@@ -12,7 +12,7 @@ int tree_open(struct tree *tree, int tree_fd, struct fault *fault) {
 }
 
 void tree_close(struct tree *tree) {
-    cleanup_fd(&tree->diff);
+    rb_close_fd(&tree->diff);
     tree->diff = -1;
     journal_free(&tree->journal);
 }
@@ -37,7 +37,7 @@ struct found {
 
 static int tree_find(const struct tree *tree, const char *path, enum owners owners, struct found *found,
                      struct fault *fault) {
-    FD at = open_beneath(tree->diff, path, O_PATH | O_NOFOLLOW, false), fd = -1;
+    RB_FD at = open_beneath(tree->diff, path, O_PATH | O_NOFOLLOW, false), fd = -1;
     if (at < 0 || fstat(at, &found->st)) return fault_os(fault, "stat", path);
     return tree_meta(tree, path, &found->st, owners, &found->meta, &fd, fault);
 }
@@ -54,7 +54,7 @@ static PyObject *stat_tuple(const struct found *found) {
                          (unsigned long long)st->st_nlink);
 }
 
-PyObject *native_tree_stat(PyObject *self, PyObject *args) {
+PyObject *rb_py_tree_stat(PyObject *self, PyObject *args) {
     const char *path, *name;
     int tree_fd, failed;
     enum owners owners;
@@ -137,7 +137,7 @@ static PyObject *names_list(const struct names *names) {
     return list ? Py_BuildValue("(NN)", PyBool_FromLong(names->opaque), list) : NULL;
 }
 
-PyObject *native_tree_list(PyObject *self, PyObject *args) {
+PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
     const char *path, *name;
     int tree_fd, failed;
     enum owners owners;
@@ -152,12 +152,12 @@ PyObject *native_tree_list(PyObject *self, PyObject *args) {
 }
 
 static int open_leaf(int tree_fd, const char *path, int flags, const char *step, struct fault *fault) {
-    FD diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
+    RB_FD diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
     int fd = diff < 0 ? -1 : open_beneath(diff, path, flags, false);
     return fd < 0 ? fault_os(fault, step, path) : fd;
 }
 
-PyObject *native_tree_readlink(PyObject *self, PyObject *args) {
+PyObject *rb_py_tree_readlink(PyObject *self, PyObject *args) {
     const char *path;
     int tree_fd;
     char target[PATH_MAX];
@@ -166,7 +166,7 @@ PyObject *native_tree_readlink(PyObject *self, PyObject *args) {
     (void)self;
     if (!PyArg_ParseTuple(args, "iy", &tree_fd, &path)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    FD fd = open_leaf(tree_fd, path, O_PATH | O_NOFOLLOW, "readlink", &fault);
+    RB_FD fd = open_leaf(tree_fd, path, O_PATH | O_NOFOLLOW, "readlink", &fault);
     if (fd >= 0 && (size = readlinkat(fd, "", target, sizeof target)) < 0) fault_os(&fault, "readlink", path);
     Py_END_ALLOW_THREADS
     return size < 0 ? fault_raise(&fault) : PyBytes_FromStringAndSize(target, size);
@@ -174,14 +174,14 @@ PyObject *native_tree_readlink(PyObject *self, PyObject *args) {
 
 static int open_regular(int tree_fd, const char *path, struct fault *fault) {
     struct stat st;
-    FD fd = open_leaf(tree_fd, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, "open", fault);
+    RB_FD fd = open_leaf(tree_fd, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, "open", fault);
     if (fd < 0) return -1;
     if (fstat(fd, &st)) return fault_os(fault, "stat", path);
     if (!S_ISREG(st.st_mode)) return fault_bad(fault, "not a regular file", path);
-    return take_fd(&fd);
+    return rb_take_fd(&fd);
 }
 
-PyObject *native_tree_open(PyObject *self, PyObject *args) {
+PyObject *rb_py_tree_open(PyObject *self, PyObject *args) {
     const char *path;
     int tree_fd, fd;
     struct fault fault = {0};
@@ -201,7 +201,7 @@ static int seal_entry(const struct tree *tree, int parent, const char *name, con
                       struct fault *fault) {
     struct stat st;
     struct meta meta;
-    FD fd = -1;
+    RB_FD fd = -1;
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW)) return fault_os(fault, "stat", path);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) return 0;
     mode_t needed = S_ISDIR(st.st_mode) ? 0700 : 0600;
@@ -215,7 +215,7 @@ static int seal_entry(const struct tree *tree, int parent, const char *name, con
 
 static int seal_directory(const struct tree *tree, const char *path, struct fault *fault) {
     CLEANUP(names_free) struct names names = {0};
-    FD fd = open_beneath(tree->diff, path, OPEN_DIR, false);
+    RB_FD fd = open_beneath(tree->diff, path, OPEN_DIR, false);
     int listed = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (listed < 0 || names_read(listed, &names)) return fault_os(fault, "read directory", path);
     for (size_t i = 0; i < names.count; i++) {
@@ -226,7 +226,7 @@ static int seal_directory(const struct tree *tree, const char *path, struct faul
     return 0;
 }
 
-PyObject *native_tree_seal(PyObject *self, PyObject *args) {
+PyObject *rb_py_tree_seal(PyObject *self, PyObject *args) {
     int tree_fd, failed;
     struct fault fault = {0};
     (void)self;

@@ -26,7 +26,7 @@ struct unpack {
 };
 
 static void forget_parent(struct unpack *unpack) {
-    cleanup_fd(&unpack->parent);
+    rb_close_fd(&unpack->parent);
     unpack->parent = -1;
     free(unpack->parent_name);
     free(unpack->parent_path);
@@ -37,7 +37,7 @@ static void unpack_free(struct unpack *unpack) {
     forget_parent(unpack);
     reader_close(&unpack->reader);
     member_free(&unpack->member);
-    cleanup_fd(&unpack->diff);
+    rb_close_fd(&unpack->diff);
     directories_free(&unpack->directories);
     journal_free(&unpack->journal);
     buffer_free(&unpack->text);
@@ -111,12 +111,12 @@ static char *path_of(struct unpack *unpack, int fd) {
 
 /* An existing directory, and in `*path` where it is in the tree. */
 static int open_directory(struct unpack *unpack, const char *name, char **path) {
-    FD fd = open_beneath(unpack->diff, name, OPEN_DIR, unpack->force_walk);
+    RB_FD fd = open_beneath(unpack->diff, name, OPEN_DIR, unpack->force_walk);
     bool plain = fd >= 0;
     if (!plain && errno != ELOOP && errno != ENOTDIR) return -1;
     if (!plain) fd = open_in_root(unpack->diff, name, OPEN_DIR, unpack->force_walk);
     if (fd < 0 || !(*path = plain ? strdup(name) : path_of(unpack, fd))) return -1;
-    return take_fd(&fd);
+    return rb_take_fd(&fd);
 }
 
 /* Make what is missing at `name` under an open directory; a whiteout there counts as missing. */
@@ -127,13 +127,13 @@ static int make_parent(struct unpack *unpack, int above, const char *above_path,
     if (!path) return -1;
     bool there = !fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW);
     if (there && !is_whiteout(&st)) return errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR, -1;
-    FD fd = make_directory(above, name);
+    RB_FD fd = make_directory(above, name);
     return fd < 0 ? -1 : directories_add(&unpack->directories, path, &meta, (struct timespec){0, 0});
 }
 
 static int make_parents(struct unpack *unpack, const char *name) {
     FREE char *copy = strdup(name), *above_path = strdup("");
-    FD above = dup(unpack->diff);
+    RB_FD above = dup(unpack->diff);
     if (!copy || !above_path || above < 0) return -1;
     for (char *at = copy; at; ) {
         char *slash = strchr(at, '/'), *path = NULL;
@@ -182,7 +182,7 @@ static int unpack_root(struct unpack *unpack) {
 }
 
 static int unpack_directory(struct unpack *unpack, const char *leaf) {
-    FD fd = make_directory(unpack->parent, leaf);
+    RB_FD fd = make_directory(unpack->parent, leaf);
     if (fd < 0) return os_fault(unpack, "create directory");
     if (xattrs_write(fd, &unpack->member.xattrs)) return os_fault(unpack, "set xattrs");
     return remember_directory(unpack, leaf);
@@ -231,7 +231,7 @@ static int finish_file(struct unpack *unpack, int fd) {
 }
 
 static int unpack_file(struct unpack *unpack, const char *leaf) {
-    FD fd = make_file(unpack->parent, leaf, true);
+    RB_FD fd = make_file(unpack->parent, leaf, true);
     if (fd < 0) return os_fault(unpack, "create file");
     return copy_data(unpack, fd) ? -1 : finish_file(unpack, fd);
 }
@@ -274,7 +274,7 @@ static int unpack_device(struct unpack *unpack, const char *leaf) {
     if (unpack->owners == OWNERS_REAL && !make_node(unpack->parent, leaf, meta->mode & (S_IFMT | 0600), meta->rdev, true))
         return finish_node(unpack, leaf);
     if (unpack->owners == OWNERS_REAL && errno != EPERM) return os_fault(unpack, "create device node");
-    FD fd = make_file(unpack->parent, leaf, true);
+    RB_FD fd = make_file(unpack->parent, leaf, true);
     return fd < 0 ? os_fault(unpack, "create device record") : finish_file(unpack, fd);
 }
 
@@ -297,7 +297,7 @@ static int unpack_hardlink(struct unpack *unpack, const char *leaf) {
     struct stat st;
     if (!target) return -1;
     const char *old = split_leaf(target, &parent);
-    FD from = open_directory(unpack, parent, &from_path);
+    RB_FD from = open_directory(unpack, parent, &from_path);
     if (!*old || from < 0 || fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW) || is_whiteout(&st))
         return bad(unpack, "a hard link to a file that is not there");
     if (S_ISDIR(st.st_mode)) return bad(unpack, "a hard link to a directory");
@@ -316,7 +316,7 @@ static int unpack_whiteout(struct unpack *unpack, const char *name) {
     if (errno != EEXIST || fstatat(unpack->parent, name, &st, AT_SYMLINK_NOFOLLOW))
         return os_fault(unpack, "create whiteout");
     if (!S_ISDIR(st.st_mode)) return 0;
-    FD fd = openat(unpack->parent, name, OPEN_DIR | O_NOFOLLOW);
+    RB_FD fd = openat(unpack->parent, name, OPEN_DIR | O_NOFOLLOW);
     return fd < 0 || set_opaque(fd) ? os_fault(unpack, "mark opaque") : 0;
 }
 
@@ -403,7 +403,7 @@ static int unpack_all(struct unpack *unpack, int tree_fd, int in_fd, const struc
     return 0;
 }
 
-PyObject *native_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
+PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
     char *names[] = {"in_fd", "tree_fd", "owners", "layer", "limits", "force_walk", NULL};
     CLEANUP(unpack_free) struct unpack unpack = {.parent = -1, .diff = -1};
     int in_fd, tree_fd, layer, force = 0, failed;

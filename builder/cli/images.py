@@ -7,10 +7,11 @@ whole or its first characters, as `rbuild images` prints them.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError, NotFound, UsageError
 from builder.progress.text import size
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.cli.argv import Arguments

@@ -6,7 +6,7 @@ is refused by name: a build that silently ignored `--secret` or `--squash` would
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from builder.values import NamedTuple
 
 FLAG, VALUE, REPEAT, PAIR = "flag", "value", "repeat", "pair"
 

@@ -6,7 +6,6 @@ parser.py                         finds that text in the lines of the instructio
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from builder.errors import DockerfileError, Span
@@ -14,7 +13,6 @@ from builder.errors import DockerfileError, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_WORD_PART = re.compile(r"[\w-]")
 _OCCURRENCES = 100  # bounded: a hostile line may hold as many as it has characters
 
 
@@ -62,7 +60,12 @@ def _column(near: str, line: str) -> tuple[int, bool]:
     for _ in range(_OCCURRENCES):
         if start < 0:
             break
-        if not (_WORD_PART.match(line, start - 1) if start else None) and not _WORD_PART.match(line, start + len(near)):
+        if not (_joins(line[max(start - 1, 0) : start]) or _joins(line[start + len(near) : start + len(near) + 1])):
             return start, True
         start = line.find(near, start + 1)
     return first, False
+
+
+def _joins(character: str) -> bool:
+    """Whether what stands beside this character is a part of a longer name."""
+    return character.isalnum() or character in ("_", "-")

@@ -12,11 +12,12 @@ from __future__ import annotations
 import posixpath
 import re
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile import globs
 from builder.dockerfile.blanks import BLANKS
 from builder.errors import DockerfileError, Span
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

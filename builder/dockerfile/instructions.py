@@ -9,7 +9,9 @@ Everything else is final.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile import steps
@@ -15,6 +15,7 @@ from builder.graph.graph import GraphBuilder, Note
 from builder.graph.ops import ImageOp, ScratchOp
 from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

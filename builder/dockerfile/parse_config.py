@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import json_array, json_or_list, key_values, split_list
+from builder.dockerfile.blanks import BLANK_RUN
 from builder.dockerfile.faults import Fault, did_you_mean
 from builder.dockerfile.flags import Flags
 from builder.dockerfile.instructions import (
@@ -21,6 +22,7 @@ from builder.dockerfile.instructions import (
     Volume,
     Workdir,
 )
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.dockerfile.flags import Kind

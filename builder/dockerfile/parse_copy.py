@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import json_array, split_list
 from builder.dockerfile.faults import Fault
@@ -11,6 +11,7 @@ from builder.dockerfile.flags import Flags
 from builder.dockerfile.heredoc import parse_heredoc
 from builder.dockerfile.instructions import Add, Copy
 from builder.errors import DockerfileError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.dockerfile.flags import Kind

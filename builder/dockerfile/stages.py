@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.instructions import Add, Arg, Copy, From, Run
 from builder.errors import DockerfileError, NotFound
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

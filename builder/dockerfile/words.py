@@ -11,11 +11,12 @@ the table at the end of 1.3, and errors carry no place until a caller gives them
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile import pattern
 from builder.dockerfile.blanks import BLANK_RUN
 from builder.dockerfile.faults import Fault
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,9 +5,10 @@ The files belong to the image, so they are read inside its root, only when regul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.snapshots.view import View

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.executor import accounts
 from builder.executor.archives import FileReader, is_archive
@@ -19,6 +19,7 @@ from builder.snapshots.filetree import resolve
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
 from builder.sources.context import ContextTree
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 from builder.snapshots.filetree import Entry, join, parent, resolve
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.executor.chmod import Mode

@@ -9,7 +9,7 @@ A build that finds everything only looks up keys: the execution half is imported
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 from builder.executor.copy_key import content_parts
@@ -19,6 +19,7 @@ from builder.graph.ops import ContextOp, CopyOp, ImageOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
 from builder.sources.hashes import FileHashes
 from builder.sources.image import load_image, unpack_image
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 from builder.executor import accounts, copy_op, exec_op
@@ -12,6 +12,7 @@ from builder.executor.select import select_from_stage
 from builder.graph.ops import ContextOp, CopyOp, ExecOp, MkdirOp
 from builder.layers.tree import create_tree
 from builder.snapshots.view import View
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.globs import match
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
 from builder.snapshots.filetree import join, resolve
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

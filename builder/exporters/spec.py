@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from builder.errors import NotSupported, UsageError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.layers.codec import Compression

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import NamedTuple
+
+from builder.values import NamedTuple
 
 
 class ScratchOp(NamedTuple):

@@ -93,7 +93,9 @@ class Plain:
 
 
 class Decompressed:
-    """Plain bytes of one or more compressed members in a row. What follows the last is ignored, as by gzip."""
+    """Plain bytes of compressed members in a row. What follows the last is ignored, as gzip does.
+
+    A read gives at most 1 MiB, however well it was packed."""
 
     def __init__(self, source: Reader, make: Callable[[], _Decompressor], name: str) -> None:
         self._source, self._make, self._name = source, make, name
@@ -101,7 +103,7 @@ class Decompressed:
         self._input = b""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Some bytes, at most 1 MiB however well they were packed; b"" at the end. Raises ArchiveError."""
+        """Some bytes; b"" at the end. Raises ArchiveError."""
         while self._member is not None:
             data, self._input = self._input, b""
             if not data and self._member.needs_input and not (data := self._source.read(_PIECE)):

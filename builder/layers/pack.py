@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import ArchiveError
 from builder.layers.codec import compressor
 from builder.layers.tree import open_tree
 from builder.layers.unpack import show_name
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

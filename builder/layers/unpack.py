@@ -1,18 +1,21 @@
 """A tar stream, compressed or not, becomes a tree.
 
-stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+    stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+
+Nothing is hashed here: the stream that carries a layer verifies it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import ArchiveError, StoreError
 from builder.layers.codec import Plain, decompressed, sniff
 from builder.layers.tree import JOURNAL, create_tree, open_tree
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.layers.codec import Reader
@@ -127,7 +130,7 @@ class _Feed:
             self._copy()
         except BrokenPipeError:
             pass  # native.unpack gave up and says why
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
             self._error = error
         finally:
             os.close(self._in)

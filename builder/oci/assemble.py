@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.manifest import Manifest
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, descriptor_from
 from builder.oci.json import Extra, Fields, build, decode, encode
+from builder.values import NamedTuple
 
 
 class Manifest(NamedTuple):

@@ -8,10 +8,10 @@ localhost:5000/x   localhost:5000 / x
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from builder.errors import DocumentError
 from builder.oci.digest import parse_digest
+from builder.values import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"

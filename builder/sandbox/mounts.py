@@ -138,7 +138,7 @@ def _dev(many_ids: bool) -> Iterable[Step]:
     for name in DEVICES:
         yield file(f"/dev/{name}", mode=0o666)
         yield bind(f"/dev/{name}", f"/dev/{name}")
-        # The node is the host's: real root in the step could change its mode. Writing to a device stays possible.
+        # The node is the host's, and real root in the step could change its mode. Writing stays possible.
         yield read_only(f"/dev/{name}")
     for name, text in DEVICE_LINKS:
         yield symlink(f"/dev/{name}", text)

@@ -7,9 +7,10 @@ none     no sandbox: builds without RUN                               owners are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from builder.errors import SandboxError, UsageError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.sandbox.probe import Refusal

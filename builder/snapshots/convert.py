@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.oci import mediatypes
 from builder.oci.assemble import Layer
 from builder.oci.descriptor import Descriptor
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.layers.codec import Compression

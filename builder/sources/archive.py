@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import ArchiveError, DocumentError
 from builder.oci.reference import parse_reference
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import ArchiveError
 from builder.store.blobs import DOCUMENT_LIMIT
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     import tarfile

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from builder.dockerfile.ignore import Ignore, parse_ignore
 from builder.errors import BuildError, NotFound, NotSupported
+from builder.values import NamedTuple
 
 _DEFAULT = "Dockerfile"
 

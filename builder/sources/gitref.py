@@ -9,9 +9,9 @@ it says nothing.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from builder.errors import DockerfileError
+from builder.values import NamedTuple
 
 _URL = re.compile(r"(?P<scheme>https?|ssh|git)://[^/?#]*(?P<path>[^?#]*)", re.DOTALL)
 _SCP = re.compile(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:[^?#]*", re.DOTALL)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, NotFound, NotSupported, UsageError
 from builder.oci.reference import parse_reference
 from builder.sources.image import resolve
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -238,6 +238,4 @@ class Ingest:
 
     def _fault(self, error: OSError, length: int) -> StoreError:
         announced = f" of {self._expected}" if self._expected is not None else ""
-        return store_error(
-            f"write {self._size + length}{announced} bytes to the store {self._blobs.root}", error
-        )
+        return store_error(f"write {self._size + length}{announced} bytes to the store {self._blobs.root}", error)

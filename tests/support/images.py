@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from typing import NoReturn
 
+from builder.exporters.exporter import Rootfs
 from builder.oci import mediatypes
 from builder.oci.assemble import Image, Layer, assemble
 from builder.oci.config import History, ImageConfig
@@ -47,3 +49,10 @@ def put_image(store: Store, *layers: dict[str, bytes], config: ImageConfig | Non
     store.blobs.put_bytes(image.config.media_type, image.config_bytes)
     store.blobs.put_bytes(image.manifest.media_type, image.manifest_bytes)
     return image
+
+
+def _no_rootfs() -> NoReturn:
+    raise AssertionError("this output does not need the root file system")
+
+
+NO_ROOTFS = Rootfs(_no_rootfs, _no_rootfs, 0)

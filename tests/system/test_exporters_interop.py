@@ -22,7 +22,7 @@ from builder.oci.reference import parse_reference
 from builder.sources.archive import load
 from builder.store.images import read_config, read_manifest
 from builder.store.store import Store
-from tests.support.images import put_image
+from tests.support.images import NO_ROOTFS, put_image
 
 NAME = "docker.io/library/app:1"
 CONFIG = ImageConfig(
@@ -75,7 +75,7 @@ def other(tmp_path: Path) -> Iterator[Store]:
 
 
 def export(image: StoredImage, spec: str) -> None:
-    exporter_for(parse_output(spec), print, print).export(image, io.BytesIO())
+    exporter_for(parse_output(spec), NO_ROOTFS).export(image, io.BytesIO())
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,7 @@ def export(image: StoredImage, spec: str) -> None:
         ("type=docker,dest={}", "oci-archive:{}:1"),
     ],
 )
-def test_skopeo_inspects_and_copies_every_form_by_tag(
-    image: StoredImage, tmp_path: Path, spec: str, name: str
-) -> None:
+def test_skopeo_inspects_and_copies_every_form_by_tag(image: StoredImage, tmp_path: Path, spec: str, name: str) -> None:
     export(image, spec.format(tmp_path / "out"))
     source = name.format(tmp_path / "out")
     inspected = json.loads(skopeo("inspect", source))
@@ -112,9 +110,7 @@ def test_skopeo_reads_the_store_while_it_is_a_store(store: Store, image: StoredI
     assert json.loads(skopeo("inspect", f"oci:{store.root}:{NAME}"))["Digest"] == image.manifest.digest
 
 
-def test_skopeo_copies_between_our_forms_without_changing_the_digest(
-    image: StoredImage, tmp_path: Path
-) -> None:
+def test_skopeo_copies_between_our_forms_without_changing_the_digest(image: StoredImage, tmp_path: Path) -> None:
     export(image, f"type=oci,dest={tmp_path / 'a.tar'}")
     skopeo("copy", f"oci-archive:{tmp_path / 'a.tar'}:1", f"dir:{tmp_path / 'd'}")
     assert parse_manifest((tmp_path / "d" / "manifest.json").read_bytes()).config.digest
@@ -136,22 +132,16 @@ def podman(tmp_path: Path) -> Iterator[list[str | Path]]:
     command: list[str | Path] = ["podman", *roots]
     if shutil.which("podman") is None:
         pytest.skip("podman is not installed")
-    works = subprocess.run(
-        [str(word) for word in [*command, "images"]], capture_output=True, text=True, check=False
-    )
+    works = subprocess.run([str(word) for word in [*command, "images"]], capture_output=True, text=True, check=False)
     if works.returncode:
         pytest.skip(f"podman does not work here: {works.stderr.strip()[-200:]}")
     yield command
-    subprocess.run(
-        [str(word) for word in [*command, "rmi", "--all", "--force"]], capture_output=True, check=False
-    )
+    subprocess.run([str(word) for word in [*command, "rmi", "--all", "--force"]], capture_output=True, check=False)
     shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.mark.parametrize("kind", ["oci", "docker"])
-def test_podman_loads_our_archives(
-    image: StoredImage, tmp_path: Path, podman: list[str | Path], kind: str
-) -> None:
+def test_podman_loads_our_archives(image: StoredImage, tmp_path: Path, podman: list[str | Path], kind: str) -> None:
     export(image, f"type={kind},dest={tmp_path / 'a.tar'}")
     assert "Loaded image" in run(*podman, "load", "-i", tmp_path / "a.tar")
     (listed,) = json.loads(run(*podman, "images", "--format", "json"))
@@ -175,9 +165,7 @@ def test_what_podman_saves_is_loaded(
 
         assert loaded.name == NAME
         assert (config.cmd, config.user, config.volumes) == (("/hello",), "1:1", ("/data",))
-        assert (
-            config.diff_ids == read_config(image.blobs, read_manifest(image.blobs, image.manifest)).diff_ids
-        )
+        assert config.diff_ids == read_config(image.blobs, read_manifest(image.blobs, image.manifest)).diff_ids
 
 
 @pytest.mark.parametrize("form", ["docker-archive:{}:app:1", "oci-archive:{}:app:1", f"oci:{{}}:{NAME}"])

@@ -163,9 +163,7 @@ def test_a_reader_of_the_progress_may_leave(context: Path) -> None:
 
 def rbuild(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     full = {**os.environ, "TERM": "dumb", "COLUMNS": "200", **environ}
-    return subprocess.run(
-        [sys.executable, "-m", "builder", *words], cwd=ROOT, env=full, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-m", "builder", *words], cwd=ROOT, env=full, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])
@@ -218,9 +216,7 @@ def test_completion(typed: str, offered: str) -> None:
 
 def test_standard_output_may_be_closed(context: Path) -> None:
     """`rbuild version >&-`: nothing to write to is no fault, and no file of ours gets the number 1."""
-    ran = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m builder version >&-"], cwd=ROOT, capture_output=True
-    )
+    ran = subprocess.run(["sh", "-c", f"{sys.executable} -m builder version >&-"], cwd=ROOT, capture_output=True)
 
     assert (ran.returncode, ran.stderr) == (0, b"")
 

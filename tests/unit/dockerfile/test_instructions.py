@@ -197,7 +197,7 @@ def test_copy_errors(line: str, message: str) -> None:
 )
 def test_one_argument(line: str, value: str) -> None:
     assert fields(line) == (value,)
-    name = line.split()[0]
+    name = line.split(maxsplit=1)[0]
     assert refused(name).message == f"{name} requires exactly one argument"
     assert refused(f"{name} --x y").message == "unknown flag: --x"
 

@@ -138,9 +138,7 @@ def failing(store: Store, image: StoredImage) -> StoredImage:
     return image._replace(blobs=Store.open(store.root).blobs)
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(
-    store: Store, image: StoredImage, tmp_path: Path
-) -> None:
+def test_a_failure_leaves_the_old_file_and_nothing_else(store: Store, image: StoredImage, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.tar").write_text("old")
@@ -172,9 +170,7 @@ def test_a_missing_layer_is_an_error_that_names_it(store: Store, tmp_path: Path)
 def test_layers_that_need_not_be_there_are_left_out(store: Store, tmp_path: Path) -> None:
     image = put_image(store, {"a": b"1"})
     manifest = json.loads(image.manifest_bytes)
-    manifest["layers"] = [
-        describe(mediatypes.DOCKER_FOREIGN, b"elsewhere")._replace(urls=("http://x/y",)).as_json()
-    ]
+    manifest["layers"] = [describe(mediatypes.DOCKER_FOREIGN, b"elsewhere")._replace(urls=("http://x/y",)).as_json()]
     foreign = store.blobs.put_bytes(mediatypes.MANIFEST, json.dumps(manifest).encode())
     found = members(export(StoredImage(store.blobs, foreign), tmp_path / "a"))
     assert len(found) == 4 + 2
@@ -187,9 +183,7 @@ def test_destinations_that_cannot_be_are_refused_with_a_hint(image: StoredImage,
         assert caught.value.hint
 
 
-def test_a_new_file_has_the_usual_mode_and_replaces_a_link_not_its_target(
-    image: StoredImage, tmp_path: Path
-) -> None:
+def test_a_new_file_has_the_usual_mode_and_replaces_a_link_not_its_target(image: StoredImage, tmp_path: Path) -> None:
     (tmp_path / "target").write_text("canary")
     (tmp_path / "a.tar").symlink_to("target")
     mask = os.umask(0o027)

@@ -25,10 +25,7 @@ def export(image: StoredImage, dest: Path) -> None:
 
 def tags(dest: Path) -> dict[str, str]:
     index = json.loads((dest / "index.json").read_text())
-    return {
-        each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"]
-        for each in index["manifests"]
-    }
+    return {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in index["manifests"]}
 
 
 def named(store: Store, name: str, text: bytes = b"x") -> StoredImage:
@@ -84,9 +81,7 @@ def test_a_directory_with_other_things_is_refused_untouched(image: StoredImage, 
 
 
 @pytest.mark.parametrize("link", ["blobs", "blobs/sha256"])
-def test_links_in_the_layout_do_not_lead_the_blobs_away(
-    image: StoredImage, tmp_path: Path, link: str
-) -> None:
+def test_links_in_the_layout_do_not_lead_the_blobs_away(image: StoredImage, tmp_path: Path, link: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     export(image, tmp_path / "d")

@@ -1,77 +1,106 @@
-"""The flattened root file system, streamed: the failure that is told is the one that came first."""
+"""The root file system itself as an output: a plain tar, and a directory that may hold anything already (K15)."""
 
 from __future__ import annotations
 
 import io
+import os
+import tarfile
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from builder.errors import ExportError
-from builder.exporters.exporter import StoredImage
+from builder.exporters.exporter import Rootfs, StoredImage
 from builder.exporters.rootfs import LocalExporter, TarExporter
+from builder.layers.tree import create_tree
+from builder.snapshots.snapshot import Snapshot
 
-BYTES = b"0123456789abcdef" * 100_000
-
-
-def write(out: BinaryIO) -> None:
-    for start in range(0, len(BYTES), 4096):
-        out.write(BYTES[start : start + 4096])
+EPOCH = 1_000_000_000
 
 
-def write_half(out: BinaryIO) -> None:
-    out.write(BYTES[:5000])
-    raise ZeroDivisionError
+@pytest.fixture
+def rootfs(tmp_path: Path) -> Rootfs:
+    """Two trees: the upper one hides /gone and adds to /dir."""
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    for tree in (lower, upper):
+        create_tree(str(tree))
+        (tree / "diff/dir").mkdir()
+    (lower / "diff/gone").write_text("hidden")
+    (lower / "diff/dir/old").write_text("old\n")
+    (upper / "diff/dir/new").write_text("new\n")
+    (upper / "diff/dir/new").chmod(0o4751)
+    (upper / "diff/link").symlink_to("/etc/passwd")
+    os.mkfifo(upper / "diff/fifo", 0o640)
+    os.mknod(upper / "diff/gone", 0o020000, 0)
+    snapshot = Snapshot((str(upper), str(lower)))
+    return Rootfs(lambda: snapshot, lambda: "recorded", EPOCH)
 
 
-def save(stream: BinaryIO, dest: str) -> None:
-    Path(dest, "all").write_bytes(stream.read())
+def listing(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
 
 
-def test_a_tar_goes_to_a_file_or_to_standard_output(image: StoredImage, tmp_path: Path) -> None:
+def test_a_tar_holds_the_merged_view_whether_to_a_file_or_to_standard_output(
+    image: StoredImage, rootfs: Rootfs, tmp_path: Path
+) -> None:
     out = io.BytesIO()
-    TarExporter(str(tmp_path / "r.tar"), write).export(image, out)
-    assert out.getvalue() == b""
-    TarExporter("-", write).export(image, out)
+    TarExporter("-", rootfs).export(image, out)
+    TarExporter(str(tmp_path / "r.tar"), rootfs).export(image, io.BytesIO())
+
     assert out.getvalue() == (tmp_path / "r.tar").read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+        members = {member.name: member for member in archive}
+    assert sorted(members) == ["dir", "dir/new", "dir/old", "fifo", "link"]
+    assert max(member.mtime for member in members.values()) <= EPOCH
 
 
-def test_half_a_tar_is_no_tar(image: StoredImage, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
-        TarExporter(str(tmp_path / "r.tar"), write_half).export(image, io.BytesIO())
-    assert not (tmp_path / "r.tar").exists()
+def test_a_directory_holds_the_merged_view(image: StoredImage, rootfs: Rootfs, tmp_path: Path) -> None:
+    dest = tmp_path / "deep" / "dest"
+    LocalExporter(str(dest), rootfs).export(image, io.BytesIO())
+
+    assert listing(dest) == {"dir", "dir/new", "dir/old", "fifo", "link"}
+    assert (dest / "dir/new").read_text() == "new\n"
+    assert (dest / "link").readlink() == Path("/etc/passwd")
+    assert (dest / "dir/new").stat().st_mtime <= EPOCH
 
 
-def test_a_directory_gets_what_the_unpacker_makes_of_the_stream(image: StoredImage, tmp_path: Path) -> None:
-    LocalExporter(str(tmp_path / "a" / "b"), write, save).export(image, io.BytesIO())
-    assert (tmp_path / "a" / "b" / "all").read_bytes() == BYTES
+def test_programs_in_a_directory_gain_no_rights(image: StoredImage, rootfs: Rootfs, tmp_path: Path) -> None:
+    LocalExporter(str(tmp_path / "dest"), rootfs).export(image, io.BytesIO())
+
+    assert (tmp_path / "dest/dir/new").stat().st_mode & 0o7777 == 0o751
 
 
-def test_an_unpacker_that_stops_early_is_success(image: StoredImage, tmp_path: Path) -> None:
-    LocalExporter(str(tmp_path), write, lambda stream, _: stream.read(10)).export(image, io.BytesIO())
+@pytest.mark.parametrize("place", ["dir", "dir/new", "link", "fifo"])
+def test_links_in_the_destination_are_replaced_and_never_followed_k15(
+    image: StoredImage, rootfs: Rootfs, tmp_path: Path, place: str
+) -> None:
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    (canary / "file").write_text("untouched")
+    dest = tmp_path / "dest"
+    (dest / place).parent.mkdir(parents=True)
+    (dest / place).symlink_to(canary if place == "dir" else canary / "file")
+
+    LocalExporter(str(dest), rootfs).export(image, io.BytesIO())
+
+    assert listing(canary) == {"file"}
+    assert (canary / "file").read_text() == "untouched"
+    assert listing(dest) == {"dir", "dir/new", "dir/old", "fifo", "link"}
+    assert not (dest / "dir").is_symlink()
 
 
-def test_the_writers_failure_is_told_and_not_the_unpackers(image: StoredImage, tmp_path: Path) -> None:
-    def sudden_end(stream: BinaryIO, dest: str) -> None:
-        if len(stream.read()) < len(BYTES):
-            raise EOFError
+def test_other_files_of_the_destination_stay(image: StoredImage, rootfs: Rootfs, tmp_path: Path) -> None:
+    (tmp_path / "dest/dir").mkdir(parents=True)
+    (tmp_path / "dest/dir/mine").write_text("mine")
+    LocalExporter(str(tmp_path / "dest"), rootfs).export(image, io.BytesIO())
 
-    with pytest.raises(ZeroDivisionError):
-        LocalExporter(str(tmp_path), write_half, sudden_end).export(image, io.BytesIO())
-    with pytest.raises(ZeroDivisionError):
-        LocalExporter(str(tmp_path), write_half, save).export(image, io.BytesIO())
+    assert (tmp_path / "dest/dir/mine").read_text() == "mine"
 
 
-def test_the_unpackers_failure_is_told_and_stops_the_writer(image: StoredImage, tmp_path: Path) -> None:
-    def refuse(stream: BinaryIO, dest: str) -> None:
-        raise KeyError
+def test_a_directory_in_the_way_of_a_file_is_an_error_that_names_it(
+    image: StoredImage, rootfs: Rootfs, tmp_path: Path
+) -> None:
+    (tmp_path / "dest/dir/new").mkdir(parents=True)
 
-    with pytest.raises(KeyError):
-        LocalExporter(str(tmp_path), write, refuse).export(image, io.BytesIO())
-
-
-def test_a_file_in_the_place_of_the_directory_is_an_export_error(image: StoredImage, tmp_path: Path) -> None:
-    (tmp_path / "f").touch()
-    with pytest.raises(ExportError):
-        LocalExporter(str(tmp_path / "f"), write, save).export(image, io.BytesIO())
+    with pytest.raises(ExportError, match="'new' is a directory in the destination"):
+        LocalExporter(str(tmp_path / "dest"), rootfs).export(image, io.BytesIO())

@@ -67,9 +67,7 @@ def index_text(**changes: object) -> bytes:
 
 def test_what_we_write_we_read_back_and_the_schemas_accept() -> None:
     manifest = Manifest(CONFIG, (LAYER,), annotations=(("k", "v"),), subject=CONFIG)
-    index = Index(
-        (CONFIG._replace(platform=Platform("linux", "arm", "v7", "1", ("f",))),), annotations=(("k", "v"),)
-    )
+    index = Index((CONFIG._replace(platform=Platform("linux", "arm", "v7", "1", ("f",))),), annotations=(("k", "v"),))
 
     assert parse_manifest(manifest.encode())._replace(raw=b"") == manifest
     assert parse_index(index.encode())._replace(raw=b"") == index
@@ -105,9 +103,7 @@ def test_unknown_fields_survive_at_every_level() -> None:
 
 def test_encoding_does_not_depend_on_the_order_of_what_was_read() -> None:
     first = b'{"os":"linux","architecture":"a","config":{"Labels":{"b":"1","a":"2"},"Z":1,"Y":2},"y":1,"x":2,'
-    second = (
-        b'{"x":2,"y":1,"architecture":"a","os":"linux","config":{"Y":2,"Z":1,"Labels":{"a":"2","b":"1"}},'
-    )
+    second = b'{"x":2,"y":1,"architecture":"a","os":"linux","config":{"Y":2,"Z":1,"Labels":{"a":"2","b":"1"}},'
     rest = b'"rootfs":{"type":"layers","diff_ids":[]}}'
 
     assert parse_config(first + rest).encode() == parse_config(second + rest).encode()
@@ -181,10 +177,7 @@ def test_an_index_that_is_wrong_or_ambiguous_is_refused(raw: bytes) -> None:
 
 
 def test_a_document_must_be_of_the_kind_that_it_was_announced_as() -> None:
-    assert (
-        parse_manifest(manifest_text(mediaType="absent"), mediatypes.MANIFEST).media_type
-        == mediatypes.MANIFEST
-    )
+    assert parse_manifest(manifest_text(mediaType="absent"), mediatypes.MANIFEST).media_type == mediatypes.MANIFEST
     for announced in (mediatypes.INDEX, mediatypes.DOCKER_MANIFEST, "text/plain"):
         with pytest.raises(DocumentError):
             parse_manifest(manifest_text(), announced)

@@ -138,9 +138,7 @@ def test_of_an_index_what_is_there_is_kept_and_the_machines_own_is_chosen(store:
     assert "linux/other" in str(caught.value.hint)
 
 
-def old_docker_save(
-    *, layer_name: str = "{}/layer.tar", config_extra: dict[str, object] | None = None
-) -> Members:
+def old_docker_save(*, layer_name: str = "{}/layer.tar", config_extra: dict[str, object] | None = None) -> Members:
     """What docker save wrote before 25: a directory a layer, the third one a link to the first."""
     layers = [tar_of({"a": b"1"}), tar_of({"b": b"2"})]
     names = [layer_name.format(f"{number}" * 64) for number in range(3)]
@@ -235,9 +233,7 @@ def manifest_json(**changes: object) -> bytes:
         (packed([("a", "b"), ("b", "a"), ("manifest.json", manifest_json(Config="a"))]), "too many links"),
     ],
 )
-def test_what_is_damaged_or_hostile_is_refused_and_changes_no_tag(
-    other: Store, content: bytes, why: str
-) -> None:
+def test_what_is_damaged_or_hostile_is_refused_and_changes_no_tag(other: Store, content: bytes, why: str) -> None:
     with pytest.raises(ArchiveError, match=why) as caught:
         load_bytes(content, other)
 
@@ -325,15 +321,11 @@ def test_a_path_that_is_no_archive_is_an_archive_error(other: Store, path: str) 
         load(path, other)
 
 
-def test_one_image_of_a_layout_is_fetched_by_tag_name_or_digest(
-    store: Store, other: Store, tmp_path: Path
-) -> None:
+def test_one_image_of_a_layout_is_fetched_by_tag_name_or_digest(store: Store, other: Store, tmp_path: Path) -> None:
     path, manifests = str(tmp_path / "d"), {}
     for name in ("a:1", "b:2"):
         manifests[name] = put_image(store, {name: b""}).manifest
-        LayoutExporter(path).export(
-            StoredImage(store.blobs, manifests[name], (parse_reference(name),)), io.BytesIO()
-        )
+        LayoutExporter(path).export(StoredImage(store.blobs, manifests[name], (parse_reference(name),)), io.BytesIO())
     for wanted in ("2", "docker.io/library/b:2", manifests["b:2"].digest):
         assert fetch(path, wanted, other, host()) == manifests["b:2"]
     with pytest.raises(NotFound, match="several images") as caught:
@@ -346,9 +338,7 @@ def test_one_image_of_a_layout_is_fetched_by_tag_name_or_digest(
     assert other.tags.all() == ()
 
 
-FUZZ = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
-)
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 
 
 @FUZZ

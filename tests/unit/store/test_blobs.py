@@ -93,9 +93,7 @@ def test_a_writer_that_hashes_itself_may_use_the_descriptor(store: Store) -> Non
         ingest.fileno()
 
 
-@pytest.mark.parametrize(
-    "change", [b"", CONTENT[:-1], CONTENT + b"x", b"x" + CONTENT[1:], CONTENT[:-1] + b"x"]
-)
+@pytest.mark.parametrize("change", [b"", CONTENT[:-1], CONTENT + b"x", b"x" + CONTENT[1:], CONTENT[:-1] + b"x"])
 def test_a_damaged_blob_is_detected_on_the_first_read_and_removed(store: Store, change: bytes) -> None:
     store.blobs.put(io.BytesIO(CONTENT))
     damage(store, DIGEST, change)
@@ -161,16 +159,12 @@ def test_only_digests_name_blobs(store: Store, digest: str) -> None:
             use(digest)
 
 
-def test_a_full_disk_leaves_nothing_and_names_the_bytes(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_nothing_and_names_the_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, content: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("builder.store.blobs.write_all", full)
-    with pytest.raises(
-        StoreError, match=f"write {1 << 20} of {len(CONTENT)} bytes to the store.*No space"
-    ) as caught:
+    with pytest.raises(StoreError, match=f"write {1 << 20} of {len(CONTENT)} bytes to the store.*No space") as caught:
         store.blobs.put(io.BytesIO(CONTENT), size=len(CONTENT))
 
     assert "free some space" in str(caught.value.hint)

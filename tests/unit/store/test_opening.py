@@ -67,9 +67,7 @@ def test_opening_is_fast(tmp_path: Path) -> None:
 def test_the_store_imports_nothing_heavy() -> None:
     code = "import sys; before = set(sys.modules); import builder.store.store; print(*(set(sys.modules) - before))"
     loaded = set(
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.split()
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
 
     heavy = {
@@ -102,9 +100,7 @@ def test_a_torn_version_file_is_written_again_and_nothing_is_lost(tmp_path: Path
     assert [name for name, _ in Store.open(str(tmp_path)).tags.all()] == ["a/b:c"]
 
 
-@pytest.mark.parametrize(
-    "left", [["index.lock"], ["index.lock", "blobs"], ["oci-layout", "index.json.new", "tmp"]]
-)
+@pytest.mark.parametrize("left", [["index.lock"], ["index.lock", "blobs"], ["oci-layout", "index.json.new", "tmp"]])
 def test_a_store_half_made_is_completed(tmp_path: Path, left: list[str]) -> None:
     for name in left:
         (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
