@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.nodes import Check
 
 _UNPRINTABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
-_SAYS_SOMETHING_WHEN_FALSE = frozenset({"unpack", "keep_git_dir"})
+_SAID_EITHER_WAY = ("keep_git_dir", "unpack")  # absent is None: False was said
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -65,7 +65,7 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
 def _field(name: str, value: object) -> Iterator[str]:
     if value is True:
         yield f"  {name}"
-    elif value is False and name in _SAYS_SOMETHING_WHEN_FALSE:
+    elif value is False and name in _SAID_EITHER_WAY:
         yield f"  {name} false"
     elif isinstance(value, int) and value:
         yield f"  {name} {value}"
