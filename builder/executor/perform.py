@@ -46,8 +46,10 @@ def perform(work: Work, executor: LocalExecutor) -> None:
             case ExecOp():
                 exec_op.run(work.op, work, target, settings)
             case MkdirOp():
-                user = accounts.identity(work.op.user, base)
-                copy_op.make_directory(work.op.path, (user.uid, user.gid), target)
+                uid, gid, warning = accounts.owner(work.op.user, base)
+                copy_op.make_directory(work.op.path, (uid, gid), target)
+                if warning:
+                    settings.warn(f"WORKDIR {work.op.path}: {warning}")
             case CopyOp():
                 _copy(work.op, work, target, executor)
             case _:

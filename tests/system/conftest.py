@@ -1,4 +1,7 @@
-"""Fixtures for tests with real sandboxes. They run as any user, in each tier that this user and host have."""
+"""Fixtures for tests with real sandboxes. They run as any user, in each tier that this user and host have.
+
+The base images are built by rbuild itself, from nothing but a static busybox.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ import pytest
 
 from builder.sandbox import idmaps, probe
 from builder.sandbox.tiers import Tier
+from tests.support.builds import build_busybox, build_go
 from tests.support.rootfs import BUSYBOX, Place
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.command import Rbuild
 
 SANDBOXES = [tier for tier in get_args(Tier) if tier != "none"]
 
@@ -41,3 +47,15 @@ def tier(request: pytest.FixtureRequest) -> Tier:
 @pytest.fixture
 def place(tmp_path: Path, tier: Tier) -> Place:
     return Place(tmp_path / "place", tier)
+
+
+@pytest.fixture
+def base(rbuild: Rbuild, sandbox: None, busybox: Path, tmp_path: Path) -> str:
+    """The digest of an image `busybox` in the store."""
+    return build_busybox(rbuild, busybox, tmp_path / "busybox-context")
+
+
+@pytest.fixture
+def golang(rbuild: Rbuild, base: str, tmp_path: Path) -> str:
+    """The digest of an image `golang:1.21-alpine` in the store, which compiles by copying."""
+    return build_go(rbuild, tmp_path / "golang-context")
