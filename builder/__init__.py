@@ -13,7 +13,7 @@ _FACE = {
     "BuildError": "builder.errors",
     "Event": "builder.events",
 }
-__all__ = ["BuildError", "BuildRequest", "Event", "__version__", "build"]  # noqa: F822 (resolved by __getattr__)
+__all__ = ["BuildError", "BuildRequest", "Event", "__version__", "build"]
 
 
 def __getattr__(name: str) -> object:

@@ -41,7 +41,7 @@ def spawn(
     umask: int,
     limits: tuple[tuple[int, int, int], ...],
 ) -> tuple[int, int, int, int]:
-    """Start a process in new namespaces: (pid, pidfd, stdout, stderr), the last three for the caller to close.
+    """Start a process in new namespaces: (pid, pidfd, stdout, stderr); the caller closes the last three.
 
     `namespaces` are CLONE_NEW* flags. In the child, in this order: the steps, host name and loopback,
     pivot_root, cwd (resolved in-root), descriptors 0..2, limits, groups (None leaves them), ids and
@@ -112,18 +112,16 @@ def unpack(
     The journal is the new content of T/journal, which the caller writes. ValueError names the member.
     """
 
-def pack(
-    uppers: Sequence[int], lowers: Sequence[int], out_fd: int, owners: str, clamp: int, layer: bool
-) -> int:
+def pack(uppers: Sequence[int], lowers: Sequence[int], out_fd: int, owners: str, clamp: int, layer: bool) -> int:
     """Write the tar of the merged view of the trees `uppers` (topmost first) to `out_fd`; returns entries.
 
     `layer`: what `uppers` (then one tree) changes against the merged view of `lowers`, with whiteouts;
     otherwise the view itself, flat. `clamp`: no mtime in the tar is later (seconds of the epoch).
     """
 
-def place(entries: Sequence[tuple[object, ...]], tree_fd: int, owners: str, source: str) -> list[
-    tuple[bytes, int, int, int, int, int]
-]:
+def place(
+    entries: Sequence[tuple[object, ...]], tree_fd: int, owners: str, source: str
+) -> list[tuple[bytes, int, int, int, int, int]]:
     """Create `entries` (see `builder.layers.place.Entry`) in T/diff, in order.
 
     `source` says what the entries' src_fd are: "context" (plain directories) or "tree" (descriptors of T).

@@ -1,28 +1,26 @@
 """The whole build on one page: the only place where meaning and matter meet.
 
-    Dockerfile ─► plan ─► keys ─► layers that are known already
-                                  └─ the others: solve ─► pack
-               ─► image ─► store, tags ─► outputs
+Dockerfile ─► plan ─► keys ─► layers that are known already
+                              └─ the others: solve ─► pack
+           ─► image ─► store, tags ─► outputs
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder import events
 from builder.dockerfile import lower
 from builder.dockerfile.parser import parse
-from builder.executor.exec_op import Exec
-from builder.executor.local import LocalExecutor, NoCache, Result, StepCache
-from builder.executor.local import Settings as ExecutorSettings
-from builder.graph import text
+from builder.executor.local import LocalExecutor, Result
+from builder.executor.settings import NoCache, StepCache
+from builder.executor.settings import Settings as ExecutorSettings
 from builder.graph.ops import ExecOp, makes_layer
 from builder.oci.assemble import assemble
 from builder.oci.platform import host
 from builder.oci.reference import parse_reference
-from builder.sandbox import tiers, userns
 from builder.snapshots.convert import Packing, find_layer, make_layer
 from builder.solver import keys as solver_keys
 from builder.solver.report import Report
@@ -32,6 +30,7 @@ from builder.sources.context import open_context
 from builder.sources.definition import read_dockerfile, read_ignore
 from builder.sources.resolver import Resolver, parse_contexts
 from builder.store.store import Store
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,15 +120,15 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
-    return BuildResult(
-        name, image.manifest.digest, image.config.digest, image.manifest, report.hits, report.executed
-    )
+    return BuildResult(name, image.manifest.digest, image.config.digest, image.manifest, report.hits, report.executed)
 
 
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     with Store.open(request.store) as store:
         plan = _Planned(request, store).plan
+    from builder.graph import text
+
     return text.dump(plan.graph, [plan.target])
 
 
@@ -141,9 +140,7 @@ class _Planned:
         named = parse_contexts(request.build_contexts)
         platform = host()
         self.file = definition.file
-        self.build_args = {
-            name: os.environ.get(name) if value is None else value for name, value in request.build_args
-        }
+        self.build_args = {name: os.environ.get(name) if value is None else value for name, value in request.build_args}
         self.resolver = Resolver(store, named, platform)
         self.contexts = {"": open_context(request.context, read_ignore(request.context, definition.file))}
         for name, path in named.directories.items():
@@ -224,12 +221,10 @@ class _Work:
             images=self._planned.resolver.layers,
             owners=self._owners,
             warn=self._warn,
-            exec=Exec(
-                tier=self._enter,
-                output=self._output,
-                logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
-                proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
-            ),
+            tier=self._enter,
+            output=self._output,
+            logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
+            proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
         )
 
     def _output(self, key: str, stream: int, line: bytes) -> None:
@@ -274,16 +269,21 @@ class _Work:
         return self._solve([self._plan.target])[self._plan.target].snapshot
 
     def _owners(self) -> Owners:
-        return tiers.owners_of(self._enter())
+        from builder.sandbox.tiers import owners_of
+
+        return owners_of(self._enter())
 
     def _enter(self) -> Tier:
         """Choose the tier that this build needs and enter its namespace, the first time."""
+        from builder.sandbox import tiers, userns
+
         if self._tier is None:
+            place = f"{self._store.root}/tmp"
             needs_run = any(isinstance(op, ExecOp) for op in self._plan.graph.ops.values())
-            self._tier = tiers.choose(self._request.isolation, needs_run, self._store.root)
+            self._tier = tiers.choose(self._request.isolation, needs_run, place)
             userns.enter(self._tier)
             self._store.sweep()
-            reason = tiers.notice()
+            reason = tiers.notice(place)
             if reason:
                 self._warn(reason)
         return self._tier

@@ -19,7 +19,7 @@ file. Only the command line prints them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from builder.values import NamedTuple
 
 
 class Span(NamedTuple):

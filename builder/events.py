@@ -11,9 +11,12 @@ and stable. Times are seconds of `time.monotonic()`, set by the emitter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from builder.errors import Span
+from builder.values import NamedTuple
+
+if TYPE_CHECKING:
+    from builder.errors import Span
 
 
 class BuildStarted(NamedTuple):

@@ -8,6 +8,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* errors.c: raises OSError(error, "step: reason", path) and returns NULL. No path: NULL. */
+PyObject *rb_raise(int error, const char *step, const char *path);
+
 /* namespaces.c */
 PyObject *rb_py_unshare(PyObject *self, PyObject *args);
 PyObject *rb_py_mount(PyObject *self, PyObject *args);

@@ -131,6 +131,6 @@ PyObject *rb_py_resolve(PyObject *self, PyObject *args) {
     Py_BEGIN_ALLOW_THREADS;
     fd = walk ? rb_walk(root, path, nofollow) : rb_resolve(root, path, nofollow);
     Py_END_ALLOW_THREADS;
-    if (fd < 0) return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+    if (fd < 0) return rb_raise(errno, "resolve", path);
     return PyLong_FromLong(fd);
 }

@@ -3,9 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -195,15 +193,6 @@ static const char *failed_path(const struct plan *plan, const struct failure *fa
     return strcmp(failure->what, "exec") == 0 ? plan->argv[0] : "";
 }
 
-static PyObject *raise_failure(const struct plan *plan, const struct failure *failure) {
-    char text[256];
-    snprintf(text, sizeof text, "%s: %s", failure->what, strerror(failure->error));
-    PyObject *values = Py_BuildValue("(isy)", failure->error, text, failed_path(plan, failure));
-    if (values) PyErr_SetObject(PyExc_OSError, values);
-    Py_XDECREF(values);
-    return NULL;
-}
-
 PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs) {
     (void)self;
     __attribute__((cleanup(free_plan))) struct plan plan = {.root = -1, .builder = -1, .failed_step = -1};
@@ -214,6 +203,6 @@ PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs) {
     Py_BEGIN_ALLOW_THREADS;
     result = spawn(&plan, &child, &failure);
     Py_END_ALLOW_THREADS;
-    if (result < 0) return raise_failure(&plan, &failure);
+    if (result < 0) return rb_raise(failure.error, failure.what, failed_path(&plan, &failure));
     return Py_BuildValue("(iiii)", child.pid, child.pidfd, child.out, child.err);
 }

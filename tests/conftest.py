@@ -19,9 +19,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(autouse=True)
-def never_the_users_own_store(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def never_the_users_own_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that a test forgets to say can reach the store, or follow the settings, of who runs it."""
     monkeypatch.setenv("RBUILD_STORE", str(tmp_path_factory.getbasetemp() / "forgotten-store"))
     for name in ("RBUILD_ISOLATION", "SOURCE_DATE_EPOCH"):

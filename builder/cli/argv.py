@@ -8,10 +8,11 @@ refused by name. Nothing is ignored, nothing is abbreviated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.cli.options import FLAG, PAIR, VALUE, Command, Option
 from builder.errors import UsageError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

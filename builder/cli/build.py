@@ -114,10 +114,6 @@ def _check_stdout(request: BuildRequest, arguments: Arguments, console: Console)
     if len(streams) > 1:
         raise UsageError("only one --output can go to standard output")
     if streams and arguments.flag("quiet"):
-        raise UsageError(
-            "--quiet prints the digest where --output writes: give one of them a file", hint="--iidfile"
-        )
+        raise UsageError("--quiet prints the digest where --output writes: give one of them a file", hint="--iidfile")
     if streams and console.stdout.isatty():
-        raise UsageError(
-            "--output: refusing to write an archive to a terminal", hint="add dest=FILE, or a pipe"
-        )
+        raise UsageError("--output: refusing to write an archive to a terminal", hint="add dest=FILE, or a pipe")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

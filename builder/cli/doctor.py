@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.cli.errors import of_system
 from builder.errors import BuildError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.cli.argv import Arguments

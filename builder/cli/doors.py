@@ -5,7 +5,9 @@ Tests pass other doors, with small honest rooms behind them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     import threading

@@ -35,9 +35,7 @@ def render(error: BuildError, *, colour: bool = False, context: str | None = Non
 def of_system(error: OSError) -> BuildError:
     """A refusal of the operating system that no room has put into better words."""
     paths = [
-        printable(os.fsdecode(path))
-        for path in (error.filename, error.filename2)
-        if isinstance(path, str | bytes)
+        printable(os.fsdecode(path)) for path in (error.filename, error.filename2) if isinstance(path, str | bytes)
     ]
     reason = error.strerror or str(error) or type(error).__name__
     return BuildError(": ".join([" -> ".join(paths), reason] if paths else [reason]))

@@ -7,10 +7,11 @@ whole or its first characters, as `rbuild images` prints them.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError, NotFound, UsageError
 from builder.progress.text import size
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.cli.argv import Arguments
@@ -42,8 +43,7 @@ def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
     store = doors.open_store(arguments.one("store"))
     found = [_find(store, text, doors) for text in arguments.operands]
     documents = [
-        {"reference": name, "digest": descriptor.digest, **_documents(store, descriptor)}
-        for name, descriptor in found
+        {"reference": name, "digest": descriptor.digest, **_documents(store, descriptor)} for name, descriptor in found
     ]
     shown = documents[0] if len(documents) == 1 else documents
     console.out(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")

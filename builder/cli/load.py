@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     path = arguments.operand("-")
     if path == "-" and sys.stdin is not None and sys.stdin.isatty():
-        raise UsageError(
-            "load -: standard input is a terminal", hint="rbuild load FILE, or pipe an archive in"
-        )
+        raise UsageError("load -: standard input is a terminal", hint="rbuild load FILE, or pipe an archive in")
     if path != "-" and not os.path.exists(path):
         raise UsageError(f"{path}: there is no such file")
     for tag in doors.load_archive(path, doors.open_store(arguments.one("store"))):

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 BROKEN_PIPE, INTERRUPTED, INTERNAL = 141, 130, 70
 
 
-def main(
-    words: Sequence[str] | None = None, console: Console | None = None, doors: Doors | None = None
-) -> int:
+def main(words: Sequence[str] | None = None, console: Console | None = None, doors: Doors | None = None) -> int:
     """Runs one command line and returns its exit status; no exception leaves it."""
     console = console or of_process()
     words = sys.argv[1:] if words is None else words
@@ -30,7 +28,7 @@ def main(
         status = BROKEN_PIPE
     except KeyboardInterrupt:
         status = INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (whatever it is, it must not reach the user as a traceback)
+    except Exception as error:  # noqa: BLE001 (whatever it is, no traceback may reach the user)
         status = _report(error, console)
     _settle(console)
     return status

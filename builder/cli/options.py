@@ -6,7 +6,7 @@ is refused by name: a build that silently ignored `--secret` or `--squash` would
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from builder.values import NamedTuple
 
 FLAG, VALUE, REPEAT, PAIR = "flag", "value", "repeat", "pair"
 
@@ -45,8 +45,7 @@ class Command(NamedTuple):
 
 def refused(names: str) -> tuple[Option, ...]:
     return tuple(
-        Option(tuple(name.split("/")), FLAG, help="not supported yet", supported=False)
-        for name in names.split()
+        Option(tuple(name.split("/")), FLAG, help="not supported yet", supported=False) for name in names.split()
     )
 
 
@@ -171,9 +170,7 @@ COMMANDS: tuple[Command, ...] = (
         "[CONTEXT]",
         most=1,
     ),
-    Command(
-        "parse", "Show how a Dockerfile is read.", "builder.cli.show:parse", (FILE, HELP), "[CONTEXT]", most=1
-    ),
+    Command("parse", "Show how a Dockerfile is read.", "builder.cli.show:parse", (FILE, HELP), "[CONTEXT]", most=1),
     Command(
         "load",
         "Put the images of an OCI or docker archive into the store; - reads standard input.",
@@ -193,9 +190,7 @@ COMMANDS: tuple[Command, ...] = (
         least=1,
         most=None,
     ),
-    Command(
-        "rm", "Remove tags from the store.", "builder.cli.images:remove", (STORE, HELP), "REF...", 1, None
-    ),
+    Command("rm", "Remove tags from the store.", "builder.cli.images:remove", (STORE, HELP), "REF...", 1, None),
     Command("tag", "Give an image one more name.", "builder.cli.images:tag", (STORE, HELP), "SRC DST", 2, 2),
     Command(
         "doctor",

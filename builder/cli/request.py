@@ -47,9 +47,7 @@ def context(arguments: Arguments) -> str:
     if path == "-":
         raise UsageError("a context on standard input is not supported yet")
     if path.startswith(_REMOTE):
-        raise UsageError(
-            f"{path}: git and http contexts are not supported yet", hint="clone or unpack it first"
-        )
+        raise UsageError(f"{path}: git and http contexts are not supported yet", hint="clone or unpack it first")
     if not os.path.isdir(path):
         reason = "is not a directory" if os.path.exists(path) else "there is no such directory"
         raise UsageError(f"context {path}: {reason}", hint=_meant(path))
@@ -68,9 +66,7 @@ def dockerfile(arguments: Arguments, context: str) -> str | None:
     if os.path.isdir(path):
         raise UsageError(f"{path}: is a directory, not a Dockerfile")
     if not os.path.exists(path):
-        raise UsageError(
-            f"{path.removeprefix('./')}: there is no such file", hint=_other_dockerfile(given, context)
-        )
+        raise UsageError(f"{path.removeprefix('./')}: there is no such file", hint=_other_dockerfile(given, context))
     return given
 
 
@@ -142,6 +138,4 @@ def _check_platform(wanted: str | None, doors: Doors) -> None:
     except BuildError as error:
         raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
     if asked != host:
-        raise UsageError(
-            f"--platform {wanted} is not supported yet: only this host's own platform, {host}, is"
-        )
+        raise UsageError(f"--platform {wanted} is not supported yet: only this host's own platform, {host}, is")

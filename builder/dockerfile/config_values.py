@@ -7,12 +7,11 @@ import re
 from builder.errors import DockerfileError, Span
 
 _PORT = re.compile(r"(?:(?P<host>.*):)?(?P<port>\d+(?:-\d+)?)(?:/(?P<proto>\w+))?", re.ASCII)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_SIGNALS = frozenset(
+_NAMES = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
-    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split()
+    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
 )
+_SIGNALS = frozenset(_NAMES.split())
 _REALTIME = re.compile(r"RTMIN\+(\d+)|RTMAX-(\d+)")
 
 
@@ -42,29 +41,6 @@ def stop_signal(text: str, span: Span) -> str:
         if name in _SIGNALS or (offset and int(offset[1] or offset[2]) <= 30):
             return text
     raise DockerfileError(f"invalid signal: {text!r}", span=span, hint="write a name such as SIGTERM, or a number")
-
-
-def duration(text: str, span: Span) -> int:
-    """Nanoseconds of a duration in Go's syntax (1m30s); zero, or at least a millisecond."""
-    total, end = 0.0, 0
-    for match in _DURATION.finditer(text):
-        if match.start() != end:
-            break
-        total += float(match[1]) * _NANOSECONDS[match[2]]
-        end = match.end()
-    if text == "0":
-        return 0
-    if not text or end != len(text) or 0 < total < 10**6:
-        raise DockerfileError(
-            f"invalid duration {text!r}", span=span, hint="write it as 30s, 1m30s or 500ms; at least 1ms, or 0"
-        )
-    return round(total)
-
-
-def retries(text: str, span: Span) -> int:
-    if not text.isdecimal():
-        raise DockerfileError(f"invalid --retries={text}", span=span, hint="give a whole number, 0 or more")
-    return int(text)
 
 
 def merge(old: tuple[tuple[str, str], ...], new: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.dockerfile.words import expand_heredoc, process_word, process_words
+from builder.dockerfile.words import process_body, process_word, process_words
 from builder.errors import DockerfileError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def expand_words(text: str, scope: Mapping[str, str], escape: str, span: Span) -
 def expand_body(text: str, scope: Mapping[str, str], span: Span) -> str:
     """The body of an unquoted heredoc of COPY or ADD."""
     try:
-        return expand_heredoc(text, scope)
+        return process_body(text, scope)
     except DockerfileError as error:
         raise _placed(error, "the heredoc", span) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile import steps
@@ -15,6 +15,7 @@ from builder.graph.graph import GraphBuilder, Note
 from builder.graph.ops import ImageOp, ScratchOp
 from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ class _Lowering:
 
     def __init__(self, dockerfile: Dockerfile, target: str | None, settings: Settings) -> None:
         self.settings = settings
-        self.escape = dockerfile.escape
+        self.escape = dockerfile.directives.escape
         self.builder = GraphBuilder()
         self.used_args: set[str] = set()
         self.globals = self._automatic_args(target)
@@ -131,11 +132,7 @@ class _Lowering:
 
     def _lower_stage(self, stage: Stage) -> StageState:
         state = self._start(stage)
-        triggers = [
-            item
-            for text in state.config.on_build
-            for item in parse_trigger(text, stage.origin.span)
-        ]
+        triggers = [parse_trigger(text, stage.origin.span) for text in state.config.on_build]
         body = (*triggers, *stage.body)
         around = _StageSurroundings(self, stage, sum(steps.is_step(item) for item in body))
         state = state._replace(config=state.config._replace(on_build=()), cmd_set=False)

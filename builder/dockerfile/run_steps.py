@@ -9,7 +9,7 @@ from builder.errors import DockerfileError, NotSupported
 from builder.graph.ops import ExecOp
 
 if TYPE_CHECKING:
-    from builder.dockerfile.instructions import Heredoc, Run
+    from builder.dockerfile.instructions import Run
     from builder.dockerfile.state import StageState
     from builder.dockerfile.surroundings import Surroundings
 
@@ -46,21 +46,12 @@ def _refuse_unsupported(item: Run) -> None:
 
 
 def _command(state: StageState, item: Run) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """argv and the scripts that it names. A lone heredoc is the script; others are left to the shell."""
+    """argv and the scripts that it names: a lone heredoc with a #! line is executed itself."""
     if item.exec_form:
         if not item.argv:
             raise DockerfileError("RUN needs a command: the JSON array is empty", span=item.span)
         return item.argv, ()
-    text = item.argv[0] if item.argv else ""
-    if not item.heredocs:
-        return (*state.shell, text), ()
-    if item.script is None:
-        bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in item.heredocs)
-        return (*state.shell, text + bodies), ()
-    return _script(state, item.script)
-
-
-def _script(state: StageState, heredoc: Heredoc) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    if heredoc.content.startswith("#!"):
-        return (f"{SCRIPTS}/{heredoc.name}",), ((heredoc.name, heredoc.content),)
-    return (*state.shell, heredoc.content), ()
+    if item.lone_heredoc and item.script.startswith("#!"):
+        name = item.heredocs[0].name
+        return (f"{SCRIPTS}/{name}",), ((name, item.script),)
+    return (*state.shell, item.script), ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.instructions import Add, Arg, Copy, From, Run
 from builder.errors import DockerfileError, NotFound
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,7 +119,7 @@ def sources_of(item: Instruction) -> Sequence[str]:
         case Copy() if item.from_ is not None:
             return (item.from_,)
         case Run():
-            return tuple(mount.from_ for mount in item.mounts if mount.from_)
+            return tuple(value for mount in item.mounts for name, value in mount.options if name == "from" and value)
         case Add():
             return ()
         case _:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.graph.graph import Graph
@@ -50,7 +52,7 @@ class StageState(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to build: `target` is the op of the final root; the image is `base_layers` and a layer for each of `made`."""
+    """What to build: `target` is the op of the final root; its layers are those of `base`, then one for each `made`."""
 
     graph: Graph
     stage: str

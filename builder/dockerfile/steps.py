@@ -65,8 +65,8 @@ def _unexpanded(state: StageState, item: ins.Instruction) -> StageState:
         case ins.Healthcheck():
             return _healthcheck(state, item)
         case ins.Maintainer():
-            told = history.entry(f"MAINTAINER {item.name}", empty=True)
-            config = state.config._replace(author=item.name)
+            told = history.entry(f"MAINTAINER {item.author}", empty=True)
+            config = state.config._replace(author=item.author)
             return state._replace(config=config, history=(*state.history, told))
         case ins.Onbuild():
             triggers = (*state.config.on_build, item.trigger)
@@ -173,14 +173,14 @@ def _entrypoint(state: StageState, item: ins.Entrypoint) -> StageState:
 
 
 def _healthcheck(state: StageState, item: ins.Healthcheck) -> StageState:
-    check = Healthcheck(test=item.test)
-    if item.test != ("NONE",):
-        check = Healthcheck(
-            test=item.test,
-            interval=config_values.duration(item.interval or "0", item.span),
-            timeout=config_values.duration(item.timeout or "0", item.span),
-            start_period=config_values.duration(item.start_period or "0", item.span),
-            start_interval=config_values.duration(item.start_interval or "0", item.span),
-            retries=config_values.retries(item.retries or "0", item.span),
-        )
+    """A shell-form test is run by the shell of the running container, not by SHELL of the stage."""
+    kind = "NONE" if item.disabled else "CMD" if item.exec_form else "CMD-SHELL"
+    check = Healthcheck(
+        test=(kind, *item.argv),
+        interval=item.interval,
+        timeout=item.timeout,
+        start_period=item.start_period,
+        start_interval=item.start_interval,
+        retries=item.retries,
+    )
     return _configured(state, history.healthcheck(check), healthcheck=check)

@@ -5,9 +5,10 @@ The files belong to the image, so they are read inside its root, only when regul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.snapshots.view import View
@@ -147,9 +148,7 @@ def _users(view: View) -> list[_User]:
 
 def _groups(view: View) -> list[_Group]:
     rows = (line.split(":") for line in _lines(view, "etc/group"))
-    return [
-        _Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()
-    ]
+    return [_Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()]
 
 
 def _lines(view: View, path: str) -> list[str]:

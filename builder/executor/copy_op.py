@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from builder.errors import BuildError
 from builder.executor import accounts
 from builder.executor.archives import FileReader, is_archive
 from builder.executor.chmod import Mode
 from builder.executor.copy_plan import CopyPlan, Inline, Placement, Rules
-from builder.executor.select import Member, Source, select
+from builder.executor.select import Member, Source
 from builder.layers import codec
 from builder.layers import place as layers_place
 from builder.layers.unpack import unpack
+from builder.snapshots.filetree import resolve
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
 from builder.sources.context import ContextTree
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,26 +37,6 @@ class Target(NamedTuple):
     scratch: str
     owners: Owners
     warn: Callable[[str], None]
-
-
-def select_from_context(op: CopyOp, context: ContextTree, name: str) -> list[Source]:
-    """The context files that `op` copies. A path that is missing or ignored is a BuildError that says which."""
-    where = f"the build context {name!r}" if name else "the build context"
-
-    def missing(path: str) -> BuildError:
-        if context.ignored(path):
-            hint = f"add a line !{path} after the line that excludes it"
-            return BuildError(f'"/{path}" is excluded from {where} by its ignore file', hint=hint)
-        return BuildError(f'"/{path}": not found in {where}', hint=f"paths are relative to {context.root}")
-
-    return select(context, op.paths, op.exclude, missing)
-
-
-def select_from_stage(op: CopyOp, view: View) -> list[Source]:
-    def missing(path: str) -> BuildError:
-        return BuildError(f'"/{path}": not found in the stage or image that it is copied from')
-
-    return select(view, op.paths, op.exclude, missing)
 
 
 def copy(op: CopyOp, sources: list[Source], tree: FileTree, target: Target) -> None:
@@ -76,11 +57,11 @@ def copy(op: CopyOp, sources: list[Source], tree: FileTree, target: Target) -> N
 
 
 def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:
-    """WORKDIR: the directory and its missing parents, 0755, owned by `owner`. What exists stays as it is."""
-    entry = target.base.entry(path)
+    """WORKDIR: the directory (absolute) and its missing parents, 0755, owned by `owner`. What exists stays as it is."""
+    entry = target.base.entry(resolve(target.base, path))
     if entry is not None and entry.is_dir:
         return
-    plan = CopyPlan(target.base, f"/{path}/", Rules(owner, None))
+    plan = CopyPlan(target.base, f"{path}/", Rules(owner, None))
     plan.make_destination()
     _write(plan.placements, target.base, target)
 

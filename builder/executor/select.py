@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from builder.dockerfile.ignore import Ignore, match
-from builder.snapshots.filetree import Entry, FileTree, join, resolve
+from builder.dockerfile.globs import match
+from builder.dockerfile.ignore import Ignore
+from builder.errors import BuildError
+from builder.snapshots.filetree import join, resolve
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from builder.errors import BuildError
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.graph.ops import CopyOp
+    from builder.snapshots.filetree import Entry, FileTree
+    from builder.snapshots.view import View
+    from builder.sources.context import ContextTree
 
 _WILD = re.compile(r"[*?\[\\]")
 
@@ -94,10 +103,30 @@ def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[
 def _members(tree: FileTree, top: str, below: str, ignore: Ignore | None) -> Iterator[Member]:
     for entry in tree.entries(join(top, below) if below else top):
         path = join(below, entry.name)
-        excluded = ignore is not None and ignore.excluded(path, entry.is_dir)
+        excluded = ignore is not None and ignore.excluded(path)
         if excluded and not (entry.is_dir and ignore is not None and ignore.may_contain_included(path)):
             continue
         inside = tuple(_members(tree, top, path, ignore)) if entry.is_dir else ()
         if not excluded or inside:
             yield Member(path, entry)
             yield from inside
+
+
+def select_from_context(op: CopyOp, context: ContextTree, name: str) -> list[Source]:
+    """The context files that `op` copies. A path that is missing or ignored is a BuildError that says which."""
+    where = f"the build context {name!r}" if name else "the build context"
+
+    def missing(path: str) -> BuildError:
+        if context.ignored(path):
+            hint = f"add a line !{path} after the line that excludes it"
+            return BuildError(f'"/{path}" is excluded from {where} by its ignore file', hint=hint)
+        return BuildError(f'"/{path}": not found in {where}', hint=f"paths are relative to {context.root}")
+
+    return select(context, op.paths, op.exclude, missing)
+
+
+def select_from_stage(op: CopyOp, view: View) -> list[Source]:
+    def missing(path: str) -> BuildError:
+        return BuildError(f'"/{path}": not found in the stage or image that it is copied from')
+
+    return select(view, op.paths, op.exclude, missing)

@@ -42,9 +42,7 @@ def destination(dest: str, stdout: BinaryIO) -> Iterator[BinaryIO]:
 def replacing(path: str) -> Iterator[BinaryIO]:
     """An unbuffered new file that takes the place of `path` at the end of the block, and only then."""
     if os.path.isdir(path):
-        raise ExportError(
-            f"{path} is a directory", hint="name a file, or add tar=false to write a layout there"
-        )
+        raise ExportError(f"{path} is a directory", hint="name a file, or add tar=false to write a layout there")
     folder, name = os.path.split(os.path.abspath(path))
     staged = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
     file = io.FileIO(os.open(staged, _NEW, 0o666), "w")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from builder.oci.reference import Reference, parse_reference
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -45,8 +45,9 @@ class LayoutExporter:
     def export(self, image: StoredImage, stdout: BinaryIO) -> None:
         del stdout
         with export_errors(self._dest):
-            self._prepare()
+            os.makedirs(self._dest, exist_ok=True)
             with _locked(self._dest):
+                self._prepare()
                 for blob in closure(image.blobs, image.manifest):
                     self._add(image, blob)
                 index = self._merged(entries(image))
@@ -55,7 +56,6 @@ class LayoutExporter:
 
     def _prepare(self) -> None:
         """Make the directories. A link in the place of one could lead the blobs anywhere: refused."""
-        os.makedirs(self._dest, exist_ok=True)
         if not os.path.exists(f"{self._dest}/oci-layout"):
             if os.listdir(self._dest):
                 hint = "name a new or empty directory, or an OCI layout to add the image to"

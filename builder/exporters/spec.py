@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from builder.errors import NotSupported, UsageError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.layers.codec import Compression
@@ -76,9 +77,7 @@ def _fields(text: str) -> dict[str, str]:
 
 def _check_kind(kind: str, text: str) -> None:
     if kind in _LATER:
-        raise NotSupported(
-            f"-o {text}: type={kind} is not supported yet", hint=f"known are {', '.join(KINDS)}"
-        )
+        raise NotSupported(f"-o {text}: type={kind} is not supported yet", hint=f"known are {', '.join(KINDS)}")
     if kind not in KINDS:
         missing = "type= is missing" if not kind else f"unknown type {kind!r}"
         raise UsageError(f"-o {text}: {missing}", hint=f"known are {', '.join(KINDS)}")

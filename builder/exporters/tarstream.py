@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import tarfile
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from builder.exporters.destination import copy_blob, write_fully
 
 if TYPE_CHECKING:
+    import tarfile
+
     from builder.oci.descriptor import Descriptor
     from builder.store.blobs import Blobs
+
+
+_BLOCK = 512
+_GNU: Final = 1  # tarfile.GNU_FORMAT
 
 
 class TarStream:
@@ -19,8 +24,8 @@ class TarStream:
         self._out = out
 
     def add_directory(self, name: str) -> None:
-        entry = tarfile.TarInfo(name)
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        entry = _entry(name)
+        entry.type, entry.mode = b"5", 0o755
         self._header(entry)
 
     def add_bytes(self, name: str, content: bytes) -> None:
@@ -35,16 +40,22 @@ class TarStream:
 
     def finish(self) -> None:
         """Two empty blocks, and no filling up to a record: nothing reads archives from tapes."""
-        write_fully(self._out, bytes(2 * tarfile.BLOCKSIZE))
+        write_fully(self._out, bytes(2 * _BLOCK))
 
     def _file(self, name: str, size: int) -> None:
-        entry = tarfile.TarInfo(name)
+        entry = _entry(name)
         entry.size = size
         self._header(entry)
 
     def _header(self, entry: tarfile.TarInfo) -> None:
         # GNU's form is ustar for all names here, and has room for sizes of 8 GiB and more.
-        write_fully(self._out, entry.tobuf(tarfile.GNU_FORMAT))
+        write_fully(self._out, entry.tobuf(_GNU))
 
     def _pad(self, size: int) -> None:
-        write_fully(self._out, bytes(-size % tarfile.BLOCKSIZE))
+        write_fully(self._out, bytes(-size % _BLOCK))
+
+
+def _entry(name: str) -> tarfile.TarInfo:
+    import tarfile
+
+    return tarfile.TarInfo(name)

@@ -1,1 +1,1 @@
-"""Turns operations into one content-addressed graph; knows digests and order; must not know Dockerfiles, disks or clocks."""
+"""Turns operations into one content-addressed graph; knows digests and order; must not know Dockerfiles or disks."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import ArchiveError
 from builder.layers.codec import compressor
 from builder.layers.tree import open_tree
 from builder.layers.unpack import show_name
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,7 +159,7 @@ class _Source:
     def _run(self) -> None:
         try:
             self.entries = self._write(self._in)
-        except BaseException as error:  # noqa: BLE001 (carried to the thread that reads)
+        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
             self._error = error
         finally:
             os.close(self._in)

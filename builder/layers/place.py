@@ -10,10 +10,11 @@ lower tree, send a `copyup` of each before it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from builder import _native
 from builder.layers.tree import Meta, Owners, open_tree, read_journal, write_journal
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,9 @@ on files of uid 0, because a step's own user could write one.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
+
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import ArchiveError, StoreError
 from builder.layers.codec import Plain, decompressed, sniff
 from builder.layers.tree import JOURNAL, create_tree, open_tree
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.layers.codec import Reader

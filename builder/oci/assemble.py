@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.manifest import Manifest
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +36,7 @@ class Image(NamedTuple):
         return self.manifest.size + self.config.size + sum(layer.descriptor.size for layer in self.layers)
 
 
-def assemble(
-    config: ImageConfig, layers: Sequence[Layer], annotations: tuple[tuple[str, str], ...] = ()
-) -> Image:
+def assemble(config: ImageConfig, layers: Sequence[Layer], annotations: tuple[tuple[str, str], ...] = ()) -> Image:
     """An OCI image whose config has exactly these layers; config.diff_ids is overwritten.
 
     DocumentError if the history, where there is one, tells of another number of layers. Layers

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError
 from builder.oci.digest import parse_digest
 from builder.oci.json import Extra, Fields, build, decode, encode
 from builder.oci.platform import Platform
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from builder.errors import DocumentError
 from builder.oci.digest import parse_digest, sha256_of
 from builder.oci.json import Extra, Fields, build
 from builder.oci.platform import Platform, platform_from
+from builder.values import NamedTuple
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, descriptor_from
 from builder.oci.json import Extra, Fields, build, decode, encode
 from builder.oci.manifest import check_kind
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.oci.platform import Platform

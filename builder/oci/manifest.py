@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, descriptor_from
 from builder.oci.json import Extra, Fields, build, decode, encode
+from builder.values import NamedTuple
 
 
 class Manifest(NamedTuple):
@@ -62,9 +61,7 @@ def parse_manifest(raw: bytes, media_type: str = "") -> Manifest:
     )
 
 
-def check_kind(
-    fields: Fields, given: str, allowed: frozenset[str], default: str, foreign: tuple[str, ...]
-) -> str:
+def check_kind(fields: Fields, given: str, allowed: frozenset[str], default: str, foreign: tuple[str, ...]) -> str:
     """The media type of a manifest or index, after making sure that it can be nothing else."""
     version = fields.number("schemaVersion")
     if version != 2:

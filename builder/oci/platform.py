@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
 from builder.errors import DocumentError
 from builder.oci.json import Extra, Fields, build
+from builder.values import NamedTuple
 
 _PART = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 # uname's names, and the ones people type, to Go's.

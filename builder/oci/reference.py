@@ -8,10 +8,10 @@ localhost:5000/x   localhost:5000 / x
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from builder.errors import DocumentError
 from builder.oci.digest import parse_digest
+from builder.values import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"
@@ -65,9 +65,7 @@ def parse_reference(text: str) -> Reference:
         raise _fault(text, f"{domain!r} is not a registry name")
     if not _PATH.fullmatch(path):
         lower = path == path.lower()
-        raise _fault(
-            text, f"{path!r} is not a repository name" if lower else "repository names are lower case"
-        )
+        raise _fault(text, f"{path!r} is not a repository name" if lower else "repository names are lower case")
     if _HEX64.fullmatch(name):
         raise _fault(text, "64 hex digits are a digest, not a name")
     if len(domain) + len(path) >= 255:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from builder.progress.text import duration
+from builder.values import NamedTuple
 
 TAIL = 6
 

@@ -15,7 +15,7 @@ steps separable with grep. The last lines of a failing step come once more, at t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from builder.events import (
     BuildFinished,
@@ -32,6 +32,7 @@ from builder.events import (
     StepStarted,
 )
 from builder.progress.text import duration, instruction, label, lines, one_line, printable, size
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

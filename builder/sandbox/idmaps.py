@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import SandboxError
+from builder.values import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 IDS = 65536  # what images expect: 0..65535
 
@@ -38,9 +42,10 @@ def single() -> IdMaps:
 
 def many() -> IdMaps:
     """Maps of 0..65535. Root maps each id to itself; anyone else needs subordinate ids and the helpers."""
-    if os.geteuid() == 0 and _own_ids_suffice():
-        whole = (Extent(0, 0, IDS),)
-        return IdMaps(whole, whole, helpers=False)
+    if os.geteuid() == 0:
+        own_uids, own_gids = (_identity(_read_map(f"/proc/self/{name}")) for name in ("uid_map", "gid_map"))
+        if own_uids and own_gids:
+            return IdMaps(own_uids, own_gids, helpers=False)
     uids, gids = _ranges("/etc/subuid", os.geteuid()), _ranges("/etc/subgid", os.geteuid())
     if not uids or not gids:
         raise NoSubIds(_no_range(uids, gids), hint=SUBID_HINT, expected=bool(uids or gids))
@@ -59,14 +64,22 @@ def _no_range(uids: list[tuple[int, int]], gids: list[tuple[int, int]]) -> str:
     return f"no range of subordinate ids for this user in {' and '.join(files)}"
 
 
-def _own_ids_suffice() -> bool:
-    return all(_covers(f"/proc/self/{name}") for name in ("uid_map", "gid_map"))
-
-
-def _covers(path: str) -> bool:
+def _read_map(path: str) -> list[Extent]:
     with open(path) as file:
-        rows = [Extent(*map(int, line.split())) for line in file]
-    return any(row.inside == 0 and row.length >= IDS for row in rows)
+        return sorted(Extent(*map(int, line.split())) for line in file)
+
+
+def _identity(own: Iterable[Extent]) -> tuple[Extent, ...] | None:
+    """Each of 0..65535 to itself, cut where our own map is: the kernel wants extents inside one of ours."""
+    extents: list[Extent] = []
+    covered = 0
+    for row in own:
+        taken = min(row.length, IDS - covered)
+        if row.inside != covered or taken <= 0:
+            break
+        extents.append(Extent(covered, covered, taken))
+        covered += taken
+    return tuple(extents) if covered == IDS else None
 
 
 def _ranges(path: str, uid: int) -> list[tuple[int, int]]:

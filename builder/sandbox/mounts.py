@@ -138,7 +138,7 @@ def _dev(many_ids: bool) -> Iterable[Step]:
     for name in DEVICES:
         yield file(f"/dev/{name}", mode=0o666)
         yield bind(f"/dev/{name}", f"/dev/{name}")
-        # The node is the host's: real root in the step could change its mode. Writing to a device stays possible.
+        # The node is the host's, and real root in the step could change its mode. Writing stays possible.
         yield read_only(f"/dev/{name}")
     for name, text in DEVICE_LINKS:
         yield symlink(f"/dev/{name}", text)
@@ -151,7 +151,7 @@ def _dev_directories(many_ids: bool) -> Iterable[Step]:
     # Group 5 is "tty" in every distribution; a map of one id does not have it.
     terminals = "newinstance,ptmxmode=0666,mode=0620" + (",gid=5" if many_ids else "")
     yield mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, terminals)
-    yield mount("tmpfs", "/dev/shm", _SEALED, "mode=1777,size=65536k")  # noqa: S108
+    yield mount("tmpfs", "/dev/shm", _SEALED, "mode=1777,size=65536k")
     yield mount("mqueue", "/dev/mqueue", optional=True)
 
 

@@ -7,11 +7,12 @@ with a program that does not exist. When exec is the first thing that fails, all
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from builder.errors import SandboxError
 from builder.sandbox import userns
 from builder.sandbox.process import Command, run
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.sandbox.tiers import Tier

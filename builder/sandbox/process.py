@@ -7,13 +7,14 @@ import os
 import select
 import signal
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder import _native
 from builder.errors import Cancelled, SandboxError
 from builder.sandbox import capabilities, hints, mounts, network, stubs, userns
 from builder.sandbox.idmaps import IDS
 from builder.sandbox.output import Lines
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,9 +103,7 @@ def _refuse_foreign_ids(command: Command) -> None:
     ids = {command.uid, command.gid, *command.groups}
     if tier == "single" and ids != {0}:
         who = f"{command.uid}:{command.gid}"
-        raise SandboxError(
-            f"cannot run as user {who} in tier single, which has one user id", hint=hints.SEVERAL_IDS
-        )
+        raise SandboxError(f"cannot run as user {who} in tier single, which has one user id", hint=hints.SEVERAL_IDS)
     if max(ids) >= IDS:
         raise SandboxError(f"cannot run with id {max(ids)}: the sandbox has the ids 0 to {IDS - 1}")
 
@@ -123,16 +122,24 @@ def start(command: Command) -> Child:
             if _step_of(error) != "mount sysfs":
                 raise
             # Where the host's own /sys is partly covered the kernel gives no fresh one.
+            _forget_mount(command.work)
             return _spawn(command, (*root, *_furniture(command, fresh_sys=False)))
 
 
 def _open_work(work: str) -> None:
     """Overlay makes its own directories with mode 0, which keeps `rm -rf` by their owner out."""
-    for name in ("work", "work/incompat"):
+    for name in ("work", "work/incompat", "work/incompat/volatile"):
         try:
             os.chmod(f"{work}/{name}", 0o700)
         except OSError:
             return
+
+
+def _forget_mount(work: str) -> None:
+    """Let the work directory be used again: a volatile overlay marks it, as upper may be torn."""
+    _open_work(work)
+    os.unlink(f"{work}/work/incompat/volatile/dirty")
+    os.rmdir(f"{work}/work/incompat/volatile")
 
 
 def _root(command: Command, stack: ExitStack) -> tuple[Step, ...]:

@@ -1,10 +1,10 @@
 """Mount points that an image lacks, provided by the lowest overlay layer so that no trace reaches upper.
 
-    image has the path              it is mounted on
-    image has a symlink             resolved inside the image first; a dangling one gets its target as a stub
-    image lacks it                  a stub
-    image deleted it, or hides the  /proc /sys /dev: SandboxError (a lower layer cannot bring them back);
-      directory that would hold it  /etc/hosts, /etc/resolv.conf: the step goes without
+image has the path              it is mounted on
+image has a symlink             resolved inside the image first; a dangling one gets its target as a stub
+image lacks it                  a stub
+image deleted it, or hides the  /proc /sys /dev: SandboxError (a lower layer cannot bring them back);
+  directory that would hold it  /etc/hosts, /etc/resolv.conf: the step goes without
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _settle(root: str) -> None:
         for name in names:
             os.chmod(os.path.join(path, name), 0o644)
             os.utime(os.path.join(path, name), (0, 0))
-        os.chmod(path, 0o755)  # noqa: S103
+        os.chmod(path, 0o755)
         os.utime(path, (0, 0))
 
 

@@ -1,15 +1,16 @@
 """The tiers of isolation: which one a build gets, and what a weaker one cannot do.
 
-    userns   user namespace with ids 0..65535 (newuidmap, or real root)   owners are real on disk
-    single   user namespace with the user's one id, seen as root          owners are recorded
-    none     no sandbox: builds without RUN                               owners are recorded
+userns   user namespace with ids 0..65535 (newuidmap, or real root)   owners are real on disk
+single   user namespace with the user's one id, seen as root          owners are recorded
+none     no sandbox: builds without RUN                               owners are recorded
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from builder.errors import SandboxError, UsageError
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.sandbox.probe import Refusal

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from builder.layers.pack import pack_diff
 from builder.oci import mediatypes
 from builder.oci.assemble import Layer
 from builder.oci.descriptor import Descriptor
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from builder.layers.codec import Compression
@@ -45,6 +45,8 @@ def find_layer(store: Store, snapshot: str, packing: Packing) -> Layer | None:
 
 def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing) -> Layer:
     """Pack the topmost tree of `snapshot` against those below it, into the store's blobs."""
+    from builder.layers.pack import pack_diff
+
     with store.blobs.ingest(hashed=False) as ingest:
         packed = pack_diff(
             snapshot.trees[0],

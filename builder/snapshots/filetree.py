@@ -8,9 +8,10 @@ link targets start there, as chroot(2) has it.
 from __future__ import annotations
 
 import stat
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from builder.errors import BuildError
+from builder.values import NamedTuple
 
 MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 

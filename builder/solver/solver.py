@@ -1,8 +1,8 @@
 """Solves a graph: results for the wanted ops, doing only the work that nobody has done before.
 
-    look up ──► walk back from the wanted ops, stop at every hit
-    run     ──► ops whose inputs are ready run at once, `jobs` at a time
-    fail    ──► the first failure cancels the rest; finished results stay in the cache
+look up ──► walk back from the wanted ops, stop at every hit
+run     ──► ops whose inputs are ready run at once, `jobs` at a time
+fail    ──► the first failure cancels the rest; finished results stay in the cache
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import ArchiveError, DocumentError
 from builder.oci.reference import parse_reference
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +29,7 @@ class Loaded(NamedTuple):
     descriptor: Descriptor
 
 
-def load(
-    path: str, store: Store, stdin: BinaryIO | None = None, name: str | None = None
-) -> tuple[Loaded, ...]:
+def load(path: str, store: Store, stdin: BinaryIO | None = None, name: str | None = None) -> tuple[Loaded, ...]:
     """Load every image of an OCI layout directory, an OCI archive or a `docker save` archive.
 
     `path` "-" reads an archive from `stdin` (the process's own if None). With `name`, the one image of

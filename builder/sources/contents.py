@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import ArchiveError
 from builder.store.blobs import DOCUMENT_LIMIT
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     import tarfile
@@ -23,7 +24,7 @@ _DOCUMENTS = ("oci-layout", "index.json", "manifest.json")
 _LEGACY = ("VERSION", "json", "repositories")  # of docker save before 1.10; everything is in manifest.json
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})", re.ASCII)
 _LINKS = 16  # docker save made links to layers; a long chain of them is somebody's joke
-_MEMBERS = 1 << 17
+_MEMBERS = 1 << 14
 
 
 class Contents(NamedTuple):
@@ -64,7 +65,6 @@ def read_tar(stream: BinaryIO, blobs: Blobs) -> Contents:
                 if number >= _MEMBERS:
                     raise ArchiveError(f"it has more than {_MEMBERS} members")
                 _take(archive, member, contents, blobs)
-                archive.members.clear()  # tarfile keeps every member that it has seen
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise ArchiveError(f"not a tar archive, or a damaged one: {error}") from error
     return contents
@@ -86,9 +86,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, contents: Contents,
         raise ArchiveError(f"{name!r} is no plain file, directory or link")
 
 
-def _read(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, contents: Contents, blobs: Blobs
-) -> None:
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, contents: Contents, blobs: Blobs) -> None:
     stream = archive.extractfile(member)
     assert stream is not None
     if name in _DOCUMENTS:

@@ -1,4 +1,4 @@
-"""A directory on this machine as a build context, seen through its ignore file. Nothing is copied or walked in advance."""
+"""A directory of this machine as a build context, seen through its ignore file; nothing is walked in advance."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ContextTree:
         return not self._shown(path, stat.S_ISDIR(mode))
 
     def _shown(self, path: str, is_dir: bool) -> bool:
-        if not self._ignore.excluded(path, is_dir):
+        if not self._ignore.excluded(path):
             return True
         return is_dir and self._ignore.may_contain_included(path)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from builder.dockerfile.ignore import Ignore, parse_ignore
-from builder.errors import BuildError, DockerfileError, NotFound, NotSupported, Span
+from builder.errors import BuildError, NotFound, NotSupported
+from builder.values import NamedTuple
 
 _DEFAULT = "Dockerfile"
 
@@ -47,13 +47,5 @@ def read_ignore(directory: str, dockerfile: str | None = None) -> Ignore:
             continue
         except OSError as error:
             raise BuildError(f"cannot read {path}: {error.strerror}") from error
-        return _parsed(text, path)
+        return parse_ignore(text, path)
     return Ignore(())
-
-
-def _parsed(text: str, path: str) -> Ignore:
-    try:
-        return Ignore(parse_ignore(text))
-    except DockerfileError as error:
-        line = error.span.first if error.span else 1
-        raise DockerfileError(error.message, span=Span(path, line, line), hint=error.hint) from error

@@ -36,6 +36,7 @@ def from_archive(contents: Contents, blobs: Blobs) -> list[tuple[str, Descriptor
         fields = Fields(entry, f"manifest.json[{number}]")
         manifest = _manifest(fields, contents, blobs)
         found += [(name, manifest) for name in _names(fields) or [""]]
+        fields.rest()  # for its faults; LayerSources and the like tell us nothing
     return found
 
 
@@ -50,8 +51,7 @@ def _manifest(fields: Fields, contents: Contents, blobs: Blobs) -> Descriptor:
     if len(names) != len(diff_ids):
         raise ArchiveError(f"{len(names)} layers, but {len(diff_ids)} diff ids in the config")
     layers = tuple(
-        _layer(name, contents.blob(name), diff_id, blobs)
-        for name, diff_id in zip(names, diff_ids, strict=True)
+        _layer(name, contents.blob(name), diff_id, blobs) for name, diff_id in zip(names, diff_ids, strict=True)
     )
     return blobs.put_bytes(mediatypes.MANIFEST, Manifest(config, layers).encode())
 

@@ -1,7 +1,7 @@
 """The time that stands for "now" in an image: SOURCE_DATE_EPOCH, or what can be known without asking a clock.
 
-    SOURCE_DATE_EPOCH (build argument, then environment) → commit time of a clean git context
-    → creation time of the base image → 0
+SOURCE_DATE_EPOCH (build argument, then environment) → commit time of a clean git context
+→ creation time of the base image → 0
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def _number(text: str) -> int:
     if text.isdecimal() and int(text) <= _LIMIT:
         return int(text)
     raise UsageError(
-        f"{NAME}={text!r} is not a time", hint="give whole seconds since 1970-01-01, as `git log -1 --format=%ct` prints"
+        f"{NAME}={text!r} is not a time",
+        hint="give whole seconds since 1970-01-01, as `git log -1 --format=%ct` prints",
     )
 
 

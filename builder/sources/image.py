@@ -6,8 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import ArchiveError, Cancelled
-from builder.layers import codec
-from builder.layers.unpack import unpack
 from builder.oci.assemble import Layer
 from builder.oci.digest import hex_of
 from builder.oci.resolved import ResolvedImage
@@ -61,6 +59,9 @@ def unpack_image(layers: Sequence[Layer], store: Store, owners: Owners, cancelle
 
 def _unpack_layer(layer: Layer, store: Store, owners: Owners) -> None:
     """Both digests are checked before the tree is published: the blob's by its reader, the diff ID here."""
+    from builder.layers import codec
+    from builder.layers.unpack import unpack
+
     digest = layer.descriptor.digest
     with store.trees.scratch("layer") as staged, store.blobs.open(digest) as blob:
         start = blob.read(16) or b""

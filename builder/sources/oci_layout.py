@@ -103,7 +103,7 @@ class LayoutDirectory(Blobs):
 
     def reject(self, digest: str, file: io.FileIO) -> StoreError:
         del file
-        return StoreError(f"blob {digest} in {self._root} is damaged")
+        return StoreError(f"blob {digest} in {self.root} is damaged")
 
     def copy(self, descriptor: Descriptor, target: Blobs) -> None:
         """Copy the image's blobs that the target lacks, verifying them; what is named comes first."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, NotFound, NotSupported, UsageError
 from builder.oci.reference import parse_reference
 from builder.sources.image import resolve
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,9 @@ def parse_contexts(pairs: Sequence[tuple[str, str]]) -> NamedContexts:
         if value.startswith((_LAYOUT, _IMAGE)):
             images[name] = value
         elif "://" in value or value.startswith("git@") or value == "-":
-            raise NotSupported(f"--build-context {name}={value}: only directories, {_LAYOUT} and {_IMAGE} are supported yet")
+            raise NotSupported(
+                f"--build-context {name}={value}: only directories, {_LAYOUT} and {_IMAGE} are supported yet"
+            )
         elif not value:
             raise UsageError(f"--build-context {name}=: the value is empty", hint=f"write {name}=DIRECTORY")
         else:

@@ -30,13 +30,13 @@ class Readable(Protocol):
 
 class Blobs:
     def __init__(self, root: str, lease: Lease) -> None:
-        self._root = root
+        self.root = root
         self._lease = lease
         self._verified: set[str] = set()
 
     def path(self, digest: str) -> str:
         """Where the blob is if it is there at all."""
-        return f"{self._root}/{BLOBS}/{hex_of(digest)}"
+        return f"{self.root}/{BLOBS}/{hex_of(digest)}"
 
     def has(self, digest: str) -> bool:
         return os.path.isfile(self.path(digest))
@@ -62,9 +62,7 @@ class Blobs:
     def read(self, descriptor: Descriptor) -> bytes:
         """All bytes of a small blob (a document), of the size that the descriptor gives."""
         if descriptor.size > DOCUMENT_LIMIT:
-            raise DocumentError(
-                f"{descriptor.media_type} {descriptor.digest} is too long: {descriptor.size} bytes"
-            )
+            raise DocumentError(f"{descriptor.media_type} {descriptor.digest} is too long: {descriptor.size} bytes")
         with self.open(descriptor.digest) as file:
             content = file.read(descriptor.size + 1) or b""
         if len(content) != descriptor.size:
@@ -113,7 +111,7 @@ class Blobs:
             if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path(digest))):
                 os.unlink(self.path(digest))
         return StoreError(
-            f"blob {digest} in {self._root} is damaged and has been removed",
+            f"blob {digest} in {self.root} is damaged and has been removed",
             hint="run the command again; load or pull the base image anew if it is a part of one",
         )
 
@@ -198,9 +196,7 @@ class Ingest:
     def flush(self) -> None:
         """Nothing is buffered; here so that any code which writes to files can write to this."""
 
-    def commit(
-        self, media_type: str = OCTETS, digest: str | None = None, size: int | None = None
-    ) -> Descriptor:
+    def commit(self, media_type: str = OCTETS, digest: str | None = None, size: int | None = None) -> Descriptor:
         """Publish what was written. Success means that the blob is complete and on the disk.
 
         DocumentError, and no blob, if it has not the expected digest and size.
@@ -242,4 +238,4 @@ class Ingest:
 
     def _fault(self, error: OSError, length: int) -> StoreError:
         announced = f" of {self._expected}" if self._expected is not None else ""
-        return store_error(f"write {self._size + length}{announced} bytes to {self._path}", error)
+        return store_error(f"write {self._size + length}{announced} bytes to the store {self._blobs.root}", error)

@@ -30,9 +30,7 @@ def choose_manifest(blobs: Blobs, descriptor: Descriptor, platform: Platform) ->
         chosen = index.choose(platform)
         if chosen is None:
             offered = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform)
-            raise NotFound(
-                f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}"
-            )
+            raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}")
         descriptor = chosen
     raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
 
@@ -47,9 +45,7 @@ def read_config(blobs: Blobs, manifest: Manifest) -> ImageConfig:
         raise DocumentError(f"not an image: its config is {manifest.config.media_type}")
     config = parse_config(blobs.read(manifest.config))
     if len(config.diff_ids) != len(manifest.layers):
-        raise DocumentError(
-            f"{len(manifest.layers)} layers, but {len(config.diff_ids)} diff ids in the config"
-        )
+        raise DocumentError(f"{len(manifest.layers)} layers, but {len(config.diff_ids)} diff ids in the config")
     return config
 
 

@@ -121,9 +121,7 @@ class Store:
         self.blobs = Blobs()
         self.tags = Tags()
 
-    def add(
-        self, name: str, created: str = "2024-05-01T10:20:30Z", layer_size: int = 1_500_000
-    ) -> Descriptor:
+    def add(self, name: str, created: str = "2024-05-01T10:20:30Z", layer_size: int = 1_500_000) -> Descriptor:
         config = self.blobs.put_bytes("config", json.dumps({"os": "linux", "created": created}).encode())
         layers = [{"mediaType": "layer", "digest": "sha256:" + "0" * 64, "size": layer_size}]
         manifest = {
@@ -149,9 +147,7 @@ RESULT = BuildResult(
 class Library:
     """`builder.building` that remembers the request and does `work` with (emit, cancelled)."""
 
-    def __init__(
-        self, work: Callable[[Emit, threading.Event], object] = lambda emit, cancelled: None
-    ) -> None:
+    def __init__(self, work: Callable[[Emit, threading.Event], object] = lambda emit, cancelled: None) -> None:
         self.requests: list[Any] = []
         self._work = work
 

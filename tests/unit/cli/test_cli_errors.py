@@ -29,9 +29,7 @@ FROM scratch
 RNU x
 """
 CASES = {
-    "excerpt": DockerfileError(
-        "unknown instruction: RNU", span=Span("Dockerfile", 12, 12), hint="did you mean RUN?"
-    ),
+    "excerpt": DockerfileError("unknown instruction: RNU", span=Span("Dockerfile", 12, 12), hint="did you mean RUN?"),
     "column": DockerfileError("bad variable name", span=Span("Dockerfile", 1, 1, 6)),
     "several-lines": DockerfileError("not supported yet", span=Span("Dockerfile", 7, 9)),
     "several-faults": BuildError("two images are missing:\na\nb\x1b[2J"),

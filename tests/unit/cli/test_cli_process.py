@@ -79,7 +79,7 @@ def test_start_up_imports_little(context: Path, line: str) -> None:
         "print(status, *sorted(new), file=sys.stderr)"
     )
     # -S: site-packages may import anything, for reasons of their own.
-    ran = subprocess.run(  # noqa: PLW1510
+    ran = subprocess.run(
         [sys.executable, "-S", "-c", code],
         cwd=context,
         env={"PYTHONPATH": str(ROOT)},
@@ -92,9 +92,7 @@ def test_start_up_imports_little(context: Path, line: str) -> None:
     assert set(modules) <= set(ALLOWED.split())
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_cancels_the_build(context: Path, number: int, status: int) -> None:
     with started(WAIT, cwd=context) as process:
         began = time.monotonic()
@@ -132,7 +130,7 @@ def test_a_closed_pipe_is_no_error(context: Path) -> None:
     """`rbuild images | head -0` ends as any program that SIGPIPE ends, without a word."""
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.run(  # noqa: PLW1510
+    process = subprocess.run(
         [sys.executable, "-m", "builder", "version"],
         cwd=ROOT,
         stdout=writer,
@@ -152,7 +150,7 @@ def test_a_reader_of_the_progress_may_leave(context: Path) -> None:
     )
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.run(  # noqa: PLW1510
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(work=work)],
         cwd=context,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -165,9 +163,7 @@ def test_a_reader_of_the_progress_may_leave(context: Path) -> None:
 
 def rbuild(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     full = {**os.environ, "TERM": "dumb", "COLUMNS": "200", **environ}
-    return subprocess.run(  # noqa: PLW1510
-        [sys.executable, "-m", "builder", *words], cwd=ROOT, env=full, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-m", "builder", *words], cwd=ROOT, env=full, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])
@@ -220,16 +216,14 @@ def test_completion(typed: str, offered: str) -> None:
 
 def test_standard_output_may_be_closed(context: Path) -> None:
     """`rbuild version >&-`: nothing to write to is no fault, and no file of ours gets the number 1."""
-    ran = subprocess.run(  # noqa: PLW1510
-        ["sh", "-c", f"{sys.executable} -m builder version >&-"], cwd=ROOT, capture_output=True
-    )
+    ran = subprocess.run(["sh", "-c", f"{sys.executable} -m builder version >&-"], cwd=ROOT, capture_output=True)
 
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_a_full_disk_is_one_error(context: Path) -> None:
     with open("/dev/full", "w") as full:
-        ran = subprocess.run(  # noqa: PLW1510
+        ran = subprocess.run(
             [sys.executable, "-m", "builder", "version"],
             cwd=ROOT,
             stdout=full,

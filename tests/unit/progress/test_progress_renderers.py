@@ -46,9 +46,7 @@ def test_json() -> None:
 
     golden.check("progress/events.jsonl", text)
     assert text.isascii()
-    assert [json.loads(line)["event"] for line in text.splitlines()] == [
-        type(event).__name__ for event in EVENTS
-    ]
+    assert [json.loads(line)["event"] for line in text.splitlines()] == [type(event).__name__ for event in EVENTS]
     assert "\\udc" not in text
 
 

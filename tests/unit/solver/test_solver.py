@@ -46,11 +46,20 @@ class Drawing:
         self.known[key] = f"{name}({', '.join(inputs)})"
         return self.known[key]
 
-    def cached(self, digest): self.told.append(("cached", digest))
-    def started(self, digest): self.told.append(("started", digest))
-    def finished(self, digest, seconds): self.told.append(("finished", digest))
-    def failed(self, digest, seconds, message): self.told.append(("failed", digest))
-    def cancelled(self, digest): self.told.append(("cancelled", digest))
+    def cached(self, digest):
+        self.told.append(("cached", digest))
+
+    def started(self, digest):
+        self.told.append(("started", digest))
+
+    def finished(self, digest, seconds):
+        self.told.append(("finished", digest))
+
+    def failed(self, digest, seconds, message):
+        self.told.append(("failed", digest))
+
+    def cancelled(self, digest):
+        self.told.append(("cancelled", digest))
 
     def ran(self):
         return [digest for what, digest in self.told if what == "started"]
@@ -58,7 +67,7 @@ class Drawing:
 
 class Net:
     """scratch ─► base ─┬► left ──┐
-                        └► right ─┴► both"""
+    └► right ─┴► both"""
 
     def __init__(self):
         make = GraphBuilder()

@@ -1,0 +1,128 @@
+"""Parser directives: `# key=value` lines at the very top of a file (dockerfile-language 1.2)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from builder.dockerfile.blanks import BLANKS
+from builder.dockerfile.faults import did_you_mean
+from builder.dockerfile.nodes import Check, Directives
+from builder.errors import DockerfileError, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_DIRECTIVE = re.compile(r"#[\t\v\f ]*([a-zA-Z][a-zA-Z0-9]*)[\t\v\f ]*=[\t\v\f ]*(.+)")
+_KEYS = ("escape", "syntax", "check")
+
+
+class _Found:
+    """Directives by key, with the line of each."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.values: dict[str, tuple[str, Span]] = {}
+
+    def add(self, key: str, value: str, number: int) -> None:
+        span = Span(self.file, number, number)
+        if key in self.values:
+            raise DockerfileError(f"only one {key} parser directive can be used", span=span)
+        self.values[key] = (value, span)
+
+
+def read_directives(lines: Sequence[str], file: str) -> tuple[Directives, int]:
+    """The directives, and how many lines they take.
+
+    The first line that is no directive we know, even a comment or a blank line, ends them.
+    """
+    found = _Found(file)
+    shebang = bool(lines) and lines[0].startswith("#!")
+    number = int(shebang)
+    for key, value in _matches(lines[number:]):
+        number += 1
+        # Below a shebang the line parser of the reference has stopped looking, its detectors have not.
+        if not (shebang and key == "escape"):
+            found.add(key, value, number)
+    return Directives(_escape(found), _syntax(found), _check(found)), number
+
+
+def _matches(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        match = _DIRECTIVE.fullmatch(line.strip(BLANKS))
+        if not match or match[1].lower() not in _KEYS:
+            return
+        yield match[1].lower(), match[2]
+
+
+def _syntax(found: _Found) -> str | None:
+    return found.values["syntax"][0] if "syntax" in found.values else None
+
+
+def _escape(found: _Found) -> str:
+    if "escape" not in found.values:
+        return "\\"
+    value, span = found.values["escape"]
+    if value not in ("\\", "`"):
+        raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\", span=span)
+    return value
+
+
+def _check(found: _Found) -> Check | None:
+    if "check" not in found.values:
+        return None
+    value, span = found.values["check"]
+    try:
+        return parse_check(value)
+    except DockerfileError as error:
+        error.span = span
+        raise
+
+
+def parse_check(value: str) -> Check:
+    """`skip=A,B;error=true;experimental=C`, in any order, `all` for every rule; raises without a span."""
+    settings: dict[str, str] = {}
+    for part in value.split(";"):
+        key, equals, setting = (side.strip(BLANKS) for side in part.partition("="))
+        if not equals:
+            raise DockerfileError(f"invalid check option {part!r}", hint="key=value, separated by ;")
+        if key not in ("skip", "error", "experimental"):
+            hint = did_you_mean(key, ("skip", "error", "experimental"))
+            raise DockerfileError(f"invalid check option {key!r}", hint=hint or "skip, error, experimental")
+        if key in settings:
+            raise DockerfileError(f"check option {key!r} is given twice")
+        settings[key] = setting
+    skip, skip_all = _rules(settings.get("skip"))
+    experimental, experimental_all = _rules(settings.get("experimental"))
+    return Check(skip, skip_all, _error(settings.get("error")), experimental, experimental_all)
+
+
+def _rules(setting: str | None) -> tuple[tuple[str, ...], bool]:
+    if setting is None:
+        return (), False
+    if setting.lower() == "all":
+        return (), True
+    return tuple(rule.strip(BLANKS) for rule in setting.split(",")), False
+
+
+def _error(setting: str | None) -> bool:
+    if setting is None or setting in _FALSE:
+        return False
+    if setting not in _TRUE:
+        raise DockerfileError(f"invalid check option error={setting!r}", hint="true or false")
+    return True
+
+
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
+
+
+def check_of_comment(comment: str) -> Check | None:
+    """The `check=` of a comment above an instruction. Anything that is not one is only a comment."""
+    match = _DIRECTIVE.fullmatch("#" + comment)
+    if not match or match[1].lower() != "check":
+        return None
+    try:
+        return parse_check(match[2])
+    except DockerfileError:
+        return None

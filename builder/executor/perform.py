@@ -1,0 +1,76 @@
+"""Fills a staged tree with what an op makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.errors import BuildError
+from builder.executor import accounts, copy_op, exec_op
+from builder.executor.copy_key import changed_since
+from builder.executor.copy_op import Target
+from builder.executor.select import select_from_stage
+from builder.graph.ops import ContextOp, CopyOp, ExecOp, MkdirOp
+from builder.layers.tree import create_tree
+from builder.snapshots.view import View
+from builder.values import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.executor.local import LocalExecutor
+    from builder.executor.settings import Flag
+    from builder.graph.graph import Note
+    from builder.graph.ops import Op
+    from builder.snapshots.snapshot import Snapshot
+
+
+class Work(NamedTuple):
+    """One op to do: the snapshots it reads, the tree to fill, and a directory for what is needed meanwhile."""
+
+    op: Op
+    key: str
+    note: Note
+    inputs: Sequence[Snapshot]
+    tree: str
+    room: str
+    cancelled: Flag
+
+
+def perform(work: Work, executor: LocalExecutor) -> None:
+    """Fill `work.tree`. Raises BuildError; the tree is then rubbish."""
+    settings = executor.settings
+    create_tree(work.tree)
+    with View(work.inputs[0], settings.owners()) as base:
+        target = Target(base, work.tree, work.room, settings.owners(), settings.warn)
+        match work.op:
+            case ExecOp():
+                exec_op.run(work.op, work, target, settings)
+            case MkdirOp():
+                user = accounts.identity(work.op.user, base)
+                copy_op.make_directory(work.op.path, (user.uid, user.gid), target)
+            case CopyOp():
+                _copy(work.op, work, target, executor)
+            case _:
+                raise AssertionError(work.op)
+
+
+def _copy(op: CopyOp, work: Work, target: Target, executor: LocalExecutor) -> None:
+    if not op.paths:
+        copy_op.copy(op, [], target.base, target)
+    elif isinstance(executor.graph[op.source], ContextOp):
+        _copy_context(op, target, executor)
+    else:
+        with View(work.inputs[1], target.owners) as view:
+            copy_op.copy(op, select_from_stage(op, view), view, target)
+
+
+def _copy_context(op: CopyOp, target: Target, executor: LocalExecutor) -> None:
+    name, sources = executor.selected(op)
+    context = executor.settings.contexts[name]
+    copy_op.copy(op, sources, context, target)
+    changed = changed_since(sources, context)
+    if changed is not None:
+        raise BuildError(
+            f'"/{changed}" was changed while it was being copied',
+            hint="build again when nothing writes to the build context",
+        )

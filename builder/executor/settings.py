@@ -1,0 +1,85 @@
+"""What execution depends on beside the graph, and what keeps its results."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from builder.values import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from builder.graph.ops import Op
+    from builder.layers.tree import Owners
+    from builder.oci.assemble import Layer
+    from builder.sandbox.tiers import Tier
+    from builder.sources.context import ContextTree
+    from builder.store.store import Store
+
+
+class Flag(Protocol):
+    def is_set(self) -> bool: ...
+
+
+class Keys(Protocol):
+    """How keys are made of an op's own parts and the keys of its inputs (`builder.solver.keys`)."""
+
+    def combine(self, op: Op, parts: Sequence[object], input_keys: Sequence[str]) -> str: ...
+
+    def plain_key(self, op: Op, input_keys: Sequence[str]) -> str: ...
+
+
+class Settings(NamedTuple):
+    """`images` has the layers of each pinned image by manifest digest.
+
+    `tier` and `owners` are asked when a tree is looked for or made, not before: they may enter a user
+    namespace. `output(key, stream, line)` is told every line of a RUN, and `logs` is where they are kept.
+    `proxies` reach a RUN but no key: they say how to fetch, not what.
+    """
+
+    contexts: Mapping[str, ContextTree]
+    images: Mapping[str, Sequence[Layer]]
+    tier: Callable[[], Tier]
+    owners: Callable[[], Owners]
+    warn: Callable[[str], None]
+    output: Callable[[str, int, bytes], None]
+    logs: str
+    proxies: tuple[tuple[str, str], ...]
+
+
+class StepCache:
+    """Finds the snapshots that any build has made."""
+
+    def __init__(self, store: Store) -> None:
+        self._records = store.records
+
+    def find(self, key: str) -> str | None:
+        """The id of the snapshot that a key produced."""
+        record = self._records.get(key)
+        return str(record["snapshot"]) if record and "snapshot" in record else None
+
+    def name(self, key: str) -> str:
+        """The id for a snapshot about to be made."""
+        return key
+
+    def remember(self, key: str, snapshot: str) -> None:
+        self._records.put(key, {"snapshot": snapshot})
+
+
+class NoCache(StepCache):
+    """Finds only what this build has made itself; what it makes replaces what was known."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._made: dict[str, str] = {}
+
+    def find(self, key: str) -> str | None:
+        return self._made.get(key)
+
+    def name(self, key: str) -> str:
+        return f"{key[:40]}-{os.urandom(8).hex()}"
+
+    def remember(self, key: str, snapshot: str) -> None:
+        self._made[key] = snapshot
+        super().remember(key, snapshot)
