@@ -100,8 +100,12 @@ class LocalExecutor:
             hashes.save()
 
     def _context_copy_key(self, op: CopyOp, input_keys: Sequence[str]) -> str:
-        name, sources = self.selected(op)
-        content = content_parts(sources, self.settings.contexts[name], self._hashes[name])
+        try:
+            name, sources = self.selected(op)
+            content = content_parts(sources, self.settings.contexts[name], self._hashes[name])
+        except BuildError as error:
+            error.span = error.span or self.graph.notes[ops.digest(op)].span
+            raise
         own = [field for field in op if field not in (op.root, op.source)]
         return self._keys.combine(op, [*own, content], input_keys[:1])
 
