@@ -74,7 +74,7 @@ def _rules(op: CopyOp, target: Target) -> Rules:
 
 
 def owner(spec: str, origin: str, target: Target) -> tuple[int, int]:
-    """uid and gid of `user[:group]`, by the rules of --chown, which WORKDIR follows too. `origin` is for the warning."""
+    """uid and gid of `user[:group]`, as --chown has it and WORKDIR too. `origin` is for the warning."""
     uid, gid, warning = accounts.owner(spec, target.base)
     if warning:
         target.warn(f"{origin}{spec}: {warning}")

@@ -23,7 +23,7 @@ def busybox_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "bin" / name).symlink_to("busybox")
     (root / "Dockerfile").write_text('FROM scratch\nCOPY bin /bin\nCMD ["sh"]\n')
     layout = root / BUSYBOX
-    words = ["--isolation", "none", "-o", f"type=oci,tar=false,dest={layout}", "--store", str(root / "store"), str(root)]
+    words = ["--isolation=none", f"--store={root}/store", f"--output=type=oci,tar=false,dest={layout}", "."]
     status, err = run_rbuild(words, root)
     assert status == 0, err
     return layout

@@ -1,11 +1,11 @@
 """The files of an image as lines, sorted by path: what tests compare root file systems by.
 
-    dir  0755 0:0 bin
-    file 0644 0:0 bin/hello "hello\\n"
-    hard bin/again = bin/hello
-    link 0777 0:0 sh -> bin/hello
-    fifo 0600 0:0 pipe
-    char 0666 0:0 null 1:3
+dir  0755 0:0 bin
+file 0644 0:0 bin/hello "hello\\n"
+hard bin/again = bin/hello
+link 0777 0:0 sh -> bin/hello
+fifo 0600 0:0 pipe
+char 0666 0:0 null 1:3
 """
 
 from __future__ import annotations
