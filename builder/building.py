@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from builder import events
 from builder.dockerfile import lower
@@ -35,7 +35,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from builder.events import Emit
+    from builder.events import Emit, Flag
     from builder.exporters.spec import Output
     from builder.layers.codec import Compression
     from builder.layers.tree import Owners
@@ -85,12 +85,6 @@ class BuildResult(NamedTuple):
     descriptor: Descriptor
     cached: int
     executed: int
-
-
-class Flag(Protocol):
-    """Set to stop a build; `threading.Event` is one."""
-
-    def is_set(self) -> bool: ...
 
 
 class Never:
@@ -165,6 +159,7 @@ class _Work:
         self._request = request
         self._store = store
         self._emit = emit
+        self._cancelled = cancelled
         self._planned = _Planned(request, store)
         self._plan = self._planned.plan
         self._tier: Tier | None = None
@@ -257,7 +252,7 @@ class _Work:
 
     def _pack_one(self, result: Result, packing: Packing) -> Layer:
         known = find_layer(self._store, result.id, packing)
-        return known or make_layer(self._store, result.id, result.snapshot, self._owners(), packing)
+        return known or make_layer(self._store, result.id, result.snapshot, self._owners(), packing, self._cancelled)
 
     def _solve(self, wanted: Sequence[str]) -> Mapping[str, Result]:
         self._enter()

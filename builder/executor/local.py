@@ -24,8 +24,9 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.events import Flag
     from builder.executor.select import Source
-    from builder.executor.settings import Flag, Keys, Settings, StepCache
+    from builder.executor.settings import Keys, Settings, StepCache
     from builder.graph.graph import Graph, Note
     from builder.graph.ops import Op
     from builder.store.store import Store

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 
-class Flag(Protocol):
-    def is_set(self) -> bool: ...
-
-
 class Keys(Protocol):
     """How keys are made of an op's own parts and the keys of its inputs (`builder.solver.keys`)."""
 

@@ -1,4 +1,4 @@
-"""A directory on this machine as a build context, seen through its ignore file. Nothing is copied or walked in advance."""
+"""A directory of this machine as a build context, seen through its ignore file; nothing is walked in advance."""
 
 from __future__ import annotations
 
