@@ -85,6 +85,7 @@ def build_busybox(rbuild: Rbuild, busybox: Path, scratch: Path) -> str:
     """Builds `busybox`, the smallest image in which RUN works; its digest."""
     write_context(scratch, BUSYBOX)
     shutil.copyfile(busybox, scratch / "busybox")
+    (scratch / "busybox").chmod(0o644)
     return build(rbuild, "-t", "busybox", scratch).digest
 
 
