@@ -121,13 +121,10 @@ def _members(content: View, directory: str, base: View, at: str) -> Iterator[Mem
 
 
 def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
-    """Copied-up directories are written first, and once more at the end: filling them has changed their times."""
-    copyups = [_row(item, target.base) for item in placements if item.kind == "copyup"]
-    rows = [_row(item, tree) for item in placements if item.kind != "copyup"]
+    """One batch, so that directories get their times when all in them is written."""
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
-    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
+    rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
     layers_place.place(rows, target.tree, owners=target.owners, source=kind)
-    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:

@@ -17,8 +17,8 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.events import Flag
     from builder.executor.local import LocalExecutor
-    from builder.executor.settings import Flag
     from builder.graph.graph import Note
     from builder.graph.ops import Op
     from builder.snapshots.snapshot import Snapshot

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from builder.errors import BuildError
 from builder.graph import ops
 
 if TYPE_CHECKING:
@@ -32,9 +33,17 @@ def plain_key(op: Op, input_keys: Sequence[str]) -> str:
 
 
 def all_keys(graph: Graph, executor: Executor[R], targets: Iterable[str]) -> Mapping[str, str]:
-    """Key of every op that the targets need, by op digest, in topological order."""
+    """Key of every op that the targets need, by op digest, in topological order.
+
+    A key may need what is not there (a file to copy): that BuildError gets the place of its instruction.
+    """
     keys: dict[str, str] = {}
     for digest in graph.order(targets):
         op = graph[digest]
-        keys[digest] = executor.key(op, [keys[parent] for parent in ops.inputs(op)])
+        try:
+            keys[digest] = executor.key(op, [keys[parent] for parent in ops.inputs(op)])
+        except BuildError as error:
+            note = graph.notes.get(digest)
+            error.span = error.span or (note.span if note else None)
+            raise
     return keys

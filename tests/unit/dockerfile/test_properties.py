@@ -28,6 +28,8 @@ SOURCES = st.one_of(st.binary(), st.text().map(str.encode), st.lists(PIECES, max
 @example(b"FROM a\nCMD " + b"[" * 40000, False)
 @example(b"FROM a\nHEALTHCHECK --retries=\xd9\xa3 CMD x", False)
 @example(b"FROM a\nADD --checksum=x\n", False)
+@example(b"FROM a\nHEALTHCHECK \x1c\n", False)
+@example(b"FROM a\nARG \xff\nLABEL \x85 a\nCOPY <<\xff /x\n\xff\n", False)
 def test_parse_fails_only_with_a_place(source: bytes, begun: bool) -> None:
     """No bytes make the parser raise anything but a DockerfileError that names a line of the file."""
     source = b"FROM scratch\n" + source if begun else source
@@ -38,6 +40,7 @@ def test_parse_fails_only_with_a_place(source: bytes, begun: bool) -> None:
         assert 1 <= error.span.first <= error.span.last <= source.count(b"\n") + 1
     else:
         assert dump(tree) == dump(parse(source, "D"))
+        assert dump(tree).encode()
 
 
 @given(SOURCES)

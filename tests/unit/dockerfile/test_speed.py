@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from builder.dockerfile.parser import parse
+from builder.errors import DockerfileError
 
 BLOCK = "RUN echo {0} \\\n  && true\nENV A{0}=b C='d e'\nCOPY --chown=1:2 a{0} b /c/\nRUN cat <<E{0}\nx\nE{0}\n"
 
@@ -44,6 +46,17 @@ def test_long_instructions_are_linear(begin: str, unit: str, end: str) -> None:
     small, large = (seconds(f"FROM a\n{begin}{unit * count}{end}") for count in (3_000, 30_000))
 
     assert large < 40 * small + 0.5
+
+
+@pytest.mark.parametrize("line", ["RUN <<{}<", "RUN <<a{}<", "ENV a=b {}", "RUN --mount={}", "CMD {}["])
+@pytest.mark.parametrize("unit", [" ", "-", "'", '"', "<", "[", "\\ ", "$", "${"])
+def test_long_lines_are_fast(line: str, unit: str) -> None:
+    """The longest line that may be, whatever it repeats, is read (or refused) at once."""
+    begin = time.process_time()
+    with contextlib.suppress(DockerfileError):
+        parse(b"FROM a\n" + line.format(unit * (60_000 // len(unit))).encode(), "D")
+
+    assert time.process_time() - begin < 2
 
 
 def test_light_imports() -> None:

@@ -40,3 +40,17 @@ def test_golden(case: Path) -> None:
 def test_quote(text: str, quoted: str) -> None:
     """One line, whatever is in it."""
     assert quote(text) == quoted
+
+
+def test_unpack_false_is_printed() -> None:
+    """`--unpack=false` differs from no flag, which leaves the choice to the kind of source."""
+    trees = {dump(parse(f"FROM a\nADD {flag} x /\n".encode(), "D")) for flag in ("", "--unpack=false", "--unpack")}
+
+    assert len(trees) == 3
+
+
+def test_bytes_that_are_not_utf8_are_printed() -> None:
+    tree = dump(parse(b"FROM a\nENV a\xff=b\nCOPY <<\xfe /\n\xfe\n", "D"))
+
+    assert '  a\\xff="b"\n' in tree
+    assert "  <<\\xfe\n" in tree
