@@ -58,7 +58,7 @@ class CopyPlan:
     """Collects the placements of one COPY or ADD over the view of its root file system."""
 
     def __init__(self, base: View, dest: str, rules: Rules) -> None:
-        """`dest` is absolute; with a trailing slash it is a directory whatever is there. `destination` is its real path."""
+        """`dest` is absolute; with a trailing slash it is a directory in any case. `destination` is where it leads."""
         self._base = base
         self._dest = dest
         self._rules = rules
