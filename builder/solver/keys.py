@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from builder.errors import BuildError
 from builder.graph import ops
 
 if TYPE_CHECKING:
@@ -36,5 +37,10 @@ def all_keys(graph: Graph, executor: Executor[R], targets: Iterable[str]) -> Map
     keys: dict[str, str] = {}
     for digest in graph.order(targets):
         op = graph[digest]
-        keys[digest] = executor.key(op, [keys[parent] for parent in ops.inputs(op)])
+        try:
+            keys[digest] = executor.key(op, [keys[parent] for parent in ops.inputs(op)])
+        except BuildError as error:
+            note = graph.notes.get(digest)
+            error.span = error.span or (note.span if note else None)
+            raise
     return keys
