@@ -11,7 +11,7 @@ and stable. Times are seconds of `time.monotonic()`, set by the emitter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.values import NamedTuple
 
@@ -120,3 +120,9 @@ Event = (
     | BuildFinished
 )
 Emit = Callable[[Event], None]
+
+
+class Flag(Protocol):
+    """Set by whoever wants to stop a build, watched by everything that takes long; `threading.Event` is one."""
+
+    def is_set(self) -> bool: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import NamedTuple as NamedTuple
+    from typing import NamedTuple as NamedTuple  # noqa: PLC0414 (re-exported)
 else:
     from operator import itemgetter
 
@@ -27,7 +27,7 @@ else:
 
     class NamedTuple(metaclass=_Definition):
         _fields = ()
-        _field_defaults = {}
+        _field_defaults = {}  # noqa: RUF012 (each definition makes its own)
 
         def __new__(cls, *values, **named):
             if not named and len(values) == len(cls._fields):

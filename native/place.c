@@ -200,7 +200,7 @@ static int finish_file(struct place *place, const struct item *item, const struc
 
 static int place_file(struct place *place, const struct item *item, const struct origin *origin, const char *leaf) {
     if (!item->extra && !S_ISREG(origin->st.st_mode))
-        return fault_bad(&place->fault, "the source is not a regular file", item->path);
+        return fault_bad(&place->fault, "the source is not a regular file", item->src);
     RB_FD fd = make_file(place->parent, leaf, false);
     if (fd < 0) return os_fault(place, "create file", item);
     int failed = item->extra ? write_full(fd, item->extra, (size_t)item->extra_size)

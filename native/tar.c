@@ -125,6 +125,8 @@ static int put_pax(struct writer *writer, const struct buffer *records) {
     octal(header.gid, sizeof header.gid, 0);
     octal(header.size, sizeof header.size, (int64_t)records->size);
     octal(header.mtime, sizeof header.mtime, 0);
+    octal(header.major, sizeof header.major, 0);
+    octal(header.minor, sizeof header.minor, 0);
     finish(&header);
     if (put(writer, (char *)&header, BLOCK) || put(writer, records->bytes, (int64_t)records->size)) return -1;
     return put_padding(writer, (int64_t)records->size);

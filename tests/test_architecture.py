@@ -15,11 +15,12 @@ PACKAGE = ROOT / "builder"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room and the rooms it may enter, from the bottom of the house to the top.
-GROUND = "errors oci events _native"
+GROUND = "values errors oci events _native"
 MAY_IMPORT = {
-    "errors": "",
-    "oci": "errors",
-    "events": "errors oci",
+    "values": "",
+    "errors": "values",
+    "oci": "values errors",
+    "events": "values errors oci",
     "graph": GROUND,
     "store": GROUND,
     "layers": GROUND,
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "exporters": f"{GROUND} store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
     "building": f"{GROUND} graph store layers sandbox dockerfile solver snapshots sources exporters executor",
-    "progress": "errors events",
+    "progress": "values errors events",
     "cli": f"{GROUND} progress building dockerfile store layers sandbox sources exporters",
 }
 

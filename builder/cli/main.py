@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None, console: Console | None = None, doo
         status = BROKEN_PIPE
     except KeyboardInterrupt:
         status = INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever it is, no traceback may reach the user)
         status = _report(error, console)
     _settle(console)
     return status

@@ -7,10 +7,11 @@ import re
 from builder.errors import DockerfileError, Span
 
 _PORT = re.compile(r"(?:(?P<host>.*):)?(?P<port>\d+(?:-\d+)?)(?:/(?P<proto>\w+))?", re.ASCII)
-_SIGNALS = frozenset(
+_NAMES = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
-    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split()
+    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
 )
+_SIGNALS = frozenset(_NAMES.split())
 _REALTIME = re.compile(r"RTMIN\+(\d+)|RTMAX-(\d+)")
 
 

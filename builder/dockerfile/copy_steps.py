@@ -93,14 +93,15 @@ def _copied(
     shown = [*words, *(f"<<{file.name}" for file in files), dest]
     told = history.copy(name, [("chown", chown), ("chmod", chmod)], shown)
     root = around.builder.add(op, around.note(item.text, span))
-    return state.grown(root, history.entry(told, empty=False))
+    return state.grown(root, history.step(told))
 
 
 def absolute(dest: str, workdir: str) -> str:
     """`dest` from the root; ends in a slash exactly when it has to be a directory."""
     is_dir = dest in ("", ".", "..") or dest.endswith(("/", "/.", "/.."))
     path = dest if dest.startswith("/") else f"{workdir}/{dest}"
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", ".")) + ("/" if is_dir else "")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return "/".join(["", *parts, ""] if is_dir or not parts else ["", *parts])
 
 
 def _inline(heredoc: Heredoc, state: StageState, around: Surroundings, item: Copy | Add) -> InlineFile:

@@ -13,6 +13,8 @@ from builder.errors import DockerfileError, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_OCCURRENCES = 100  # bounded: a hostile line may hold as many as it has characters
+
 
 class Fault(DockerfileError):
     """A DockerfileError that does not know its place yet; `near` is the text to look for."""
@@ -42,8 +44,28 @@ def place(error: DockerfileError, span: Span, lines: Sequence[str]) -> None:
 def _find(near: str, span: Span, lines: Sequence[str]) -> Span | None:
     if not near:
         return None
+    inside = None
     for number in range(span.first, min(span.last, len(lines)) + 1):
-        column = lines[number - 1].find(near)
-        if column >= 0:
-            return Span(span.file, number, number, column + 1)
-    return None
+        column, alone = _column(near, lines[number - 1])
+        found = Span(span.file, number, number, column + 1)
+        if alone:
+            return found
+        inside = inside or (found if column >= 0 else None)
+    return inside
+
+
+def _column(near: str, line: str) -> tuple[int, bool]:
+    """Where `near` stands in `line` (-1: nowhere), and whether by itself or as a part of something else."""
+    first = start = line.find(near)
+    for _ in range(_OCCURRENCES):
+        if start < 0:
+            break
+        if not (_joins(line[max(start - 1, 0) : start]) or _joins(line[start + len(near) : start + len(near) + 1])):
+            return start, True
+        start = line.find(near, start + 1)
+    return first, False
+
+
+def _joins(character: str) -> bool:
+    """Whether what stands beside this character is a part of a longer name."""
+    return character.isalnum() or character in ("_", "-")

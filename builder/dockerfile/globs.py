@@ -59,16 +59,21 @@ def _character_class(pattern: str, start: int) -> tuple[str, int]:
     position = start + 1
     negated = pattern.startswith("^", position)
     position += negated
-    ranges = ""
-    while not (ranges and pattern.startswith("]", position)):
+    ranges: list[str] = []
+    while not ranges or not pattern.startswith("]", position):
         low, position = _member(pattern, position)
         high = low
         if pattern.startswith("-", position):
             high, position = _member(pattern, position + 1)
-        # A range that runs backwards is valid, and matches nothing.
-        ranges += f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""
-        ranges = ranges or "\x00-\x00"
-    return f"[{'^' if negated else ''}{ranges}]", position + 1
+        # A range that runs backwards is valid, and holds nothing.
+        ranges.append(f"{re.escape(low)}-{re.escape(high)}" if low <= high else "")
+    return _one_of("".join(ranges), negated=negated), position + 1
+
+
+def _one_of(ranges: str, *, negated: bool) -> str:
+    if not ranges:
+        return "." if negated else "(?!)"
+    return f"[{'^' if negated else ''}{ranges}]"
 
 
 def _member(pattern: str, position: int) -> tuple[str, int]:

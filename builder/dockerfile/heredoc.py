@@ -9,7 +9,8 @@ from builder.dockerfile.instructions import Heredoc
 from builder.dockerfile.words import Style, expand
 from builder.errors import DockerfileError
 
-_HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)", re.DOTALL)
+# Possessive: white space may not be given back to the word, which would be tried at every blank of a long line.
+_HEREDOC = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*+([^<]*+)", re.DOTALL)
 # The word is data here, not something to expand: `<<$EOF` ends at a line `$EOF`.
 _UNQUOTED = Style(keep_unset=True)
 _QUOTED = Style(keep_unset=True, keep_quotes=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.nodes import Check
 
 LONGEST_LINE = 65535
-_HEREDOC_INSTRUCTIONS = frozenset({"ADD", "COPY", "RUN"})
+_HEREDOC_INSTRUCTIONS = frozenset({"add", "copy", "run"})
 
 
 def decode(data: bytes, file: str) -> str:
@@ -129,10 +129,10 @@ class _Reader:
         return tuple(self.body(heredoc, first) for heredoc in heredocs_of_line(node.text))
 
     def takes_heredocs(self, node: Node) -> bool:
-        name = node.name.upper()
-        if name == "ONBUILD":
+        name = node.name.lower()
+        if name == "onbuild":
             trigger = self.split(node.rest, node.span)
-            return trigger.name.upper() != "ONBUILD" and self.takes_heredocs(trigger)
+            return trigger.name.lower() != "onbuild" and self.takes_heredocs(trigger)
         return name in _HEREDOC_INSTRUCTIONS and json_array(node.rest) is None
 
     def body(self, heredoc: Heredoc, first: int) -> Heredoc:

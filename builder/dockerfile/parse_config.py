@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import json_array, json_or_list, key_values, split_list
+from builder.dockerfile.blanks import BLANK_RUN
 from builder.dockerfile.faults import Fault, did_you_mean
 from builder.dockerfile.flags import Flags
 from builder.dockerfile.instructions import (
@@ -125,7 +126,7 @@ def parse_healthcheck(node: Node) -> Healthcheck:
     flags = Flags("HEALTHCHECK", node.flags, _HEALTH_FLAGS)
     if not node.rest:
         raise Fault("HEALTHCHECK requires at least one argument", hint="HEALTHCHECK CMD <command>, or NONE")
-    kind, *command = node.rest.split(maxsplit=1)
+    kind, *command = BLANK_RUN.split(node.rest, maxsplit=1)
     disabled = _is_disabled(kind, command)
     test = CommandLine(False, ()) if disabled else _health_command(kind, command)
     return Healthcheck(

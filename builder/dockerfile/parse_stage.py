@@ -62,7 +62,7 @@ def parse_onbuild(node: Node) -> Onbuild:
 
 def check_trigger(name: str) -> None:
     """Raise for an instruction that ONBUILD must not hold."""
-    if name.upper() == "ONBUILD":
+    if name.lower() == "onbuild":
         raise Fault("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", near=name)
-    if name.upper() in ("FROM", "MAINTAINER"):
+    if name.lower() in ("from", "maintainer"):
         raise Fault(f"{name.upper()} isn't allowed as an ONBUILD trigger", near=name)

@@ -42,6 +42,8 @@ _PARSERS: dict[str, Callable[[Node], Instruction]] = {
     "VOLUME": parse_config.parse_volume,
     "WORKDIR": parse_config.parse_workdir,
 }
+# By lower case: some letters that are no ASCII have an upper case that is.
+_BY_NAME = {name.lower(): parser for name, parser in _PARSERS.items()}
 
 
 def parse(data: bytes, file: str) -> Dockerfile:
@@ -85,7 +87,7 @@ def _parse_node(node: Node, lines: Sequence[str]) -> Instruction:
 
 
 def _instruction(node: Node) -> Instruction:
-    parser = _PARSERS.get(node.name.upper())
+    parser = _BY_NAME.get(node.name.lower())
     if parser is None:
         raise _unknown(node.name)
     return parser(node)

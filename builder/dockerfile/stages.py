@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.faults import did_you_mean
 from builder.dockerfile.instructions import Add, Arg, Copy, From, Run
 from builder.errors import DockerfileError, NotFound
 from builder.values import NamedTuple
@@ -58,7 +59,9 @@ class StageGraph(NamedTuple):
                 return stage
         names = [stage.name for stage in self.stages if stage.name]
         known = f"stages with a name: {', '.join(names)}" if names else "no stage has a name; add AS NAME to its FROM"
-        raise NotFound(f"{file}: target stage {name!r} could not be found", hint=known)
+        near = did_you_mean(name, names)
+        hint = f"{near} ({known})" if near else known
+        raise NotFound(f"{file}: target stage {name!r} could not be found", hint=hint)
 
 
 def split(dockerfile: Dockerfile) -> Iterator[tuple[From, tuple[Instruction, ...]]]:

@@ -52,7 +52,7 @@ class StageState(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to build: `target` is the op of the final root; the image is `base_layers` and a layer for each of `made`."""
+    """What to build: `target` is the op of the final root; its layers are those of `base`, then one for each `made`."""
 
     graph: Graph
     stage: str

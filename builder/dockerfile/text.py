@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.nodes import Check
 
 _UNPRINTABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
+_SAID_EITHER_WAY = ("keep_git_dir", "unpack")  # absent is None: False was said
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -37,7 +38,7 @@ def dump(dockerfile: Dockerfile) -> str:
 def _directives(dockerfile: Dockerfile) -> Iterator[str]:
     directives = dockerfile.directives
     if directives.syntax is not None:
-        yield f"# syntax={directives.syntax}"
+        yield f"# syntax={printable(directives.syntax)}"
     if directives.escape != "\\":
         yield f"# escape={directives.escape}"
     if directives.check:
@@ -50,13 +51,13 @@ def _check(check: Check) -> str:
         ("error", "true" if check.error else ""),
         ("experimental", "all" if check.experimental_all else ",".join(check.experimental)),
     ]
-    return ";".join(f"{key}={value}" for key, value in parts if value)
+    return printable(";".join(f"{key}={value}" for key, value in parts if value))
 
 
 def _instruction(instruction: Instruction) -> Iterator[str]:
     span = instruction.span
     lines = f"{span.first}-{span.last}" if span.last != span.first else f"{span.first}"
-    yield f"{span.file}:{lines} {type(instruction).__name__.upper()}"
+    yield f"{printable(span.file)}:{lines} {type(instruction).__name__.upper()}"
     for name, value in zip(instruction._fields[2:], instruction[2:], strict=True):
         yield from _field(name, value)
 
@@ -64,12 +65,14 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
 def _field(name: str, value: object) -> Iterator[str]:
     if value is True:
         yield f"  {name}"
+    elif value is False and name in _SAID_EITHER_WAY:
+        yield f"  {name} false"
     elif isinstance(value, int) and value:
         yield f"  {name} {value}"
     elif isinstance(value, str):
         yield f"  {name} {quote(value)}"
     elif isinstance(value, Heredoc):
-        yield f"  {name} <<{value.name}"
+        yield f"  {name} <<{printable(value.name)}"
     elif isinstance(value, tuple):
         yield from _items(name, value)
 
@@ -91,16 +94,21 @@ def _items(name: str, items: tuple[object, ...]) -> Iterator[str]:
 
 
 def _pair(key: str, value: str | None) -> str:
-    return key if value is None else f"{key}={quote(value)}"
+    return printable(key) if value is None else f"{printable(key)}={quote(value)}"
 
 
 def _heredoc(heredoc: Heredoc) -> Iterator[str]:
     notes = [f"fd {heredoc.fd}"] if heredoc.fd else []
     notes += ["verbatim"] if not heredoc.expand else []
     notes += ["without leading tabs"] if heredoc.chomp else []
-    yield f"  <<{heredoc.name}" + "".join(f" ({note})" for note in notes)
+    yield f"  <<{printable(heredoc.name)}" + "".join(f" ({note})" for note in notes)
     for line in heredoc.body.split("\n")[:-1]:
-        yield f"    | {_UNPRINTABLE.sub(_visible, line)}" if line else "    |"
+        yield f"    | {printable(line)}" if line else "    |"
+
+
+def printable(text: str) -> str:
+    """`text` without quotes around it, still on one line and valid UTF-8."""
+    return _UNPRINTABLE.sub(_visible, text)
 
 
 def quote(text: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import pattern
+from builder.dockerfile import modifiers
 from builder.dockerfile.blanks import BLANK_RUN
 from builder.dockerfile.faults import Fault
 from builder.values import NamedTuple
@@ -240,7 +240,7 @@ class _Scanner:
         return self.modified(name, modifier)
 
     def modified(self, name: str, modifier: str) -> str:
-        if modifier not in _MODIFIERS:
+        if modifier not in modifiers.KNOWN:
             raise Fault(
                 f"unsupported modifier '{modifier}' in {self.text!r}",
                 hint="known: :- - :+ + :? ? # ## % %% / //",
@@ -250,8 +250,8 @@ class _Scanner:
         if value is None and self.style.keep_unset:
             return self.unset(name, modifier + word)
         if modifier in "#%":
-            return _stripped(value or "", modifier, word)
-        return _chosen(name, modifier, word, value)
+            return modifiers.strip(value or "", modifier, word)
+        return modifiers.choose(name, modifier, word, value)
 
     def replaced(self, name: str) -> str:
         everywhere = self.peek() == "/"
@@ -261,33 +261,10 @@ class _Scanner:
         value = self.value(name)
         if value is None:
             return self.unset(name, f"/{'/' if everywhere else ''}{old}/{new}")
-        return pattern.replace(value, old, new, everywhere=everywhere)
+        return modifiers.replace(value, old, new, everywhere=everywhere)
 
     def unset(self, name: str, rest: str) -> str:
         return f"${{{name}{rest}}}" if self.style.keep_unset else ""
-
-
-_MODIFIERS = frozenset({":-", "-", ":+", "+", ":?", "?", "#", "%"})
-
-
-def _stripped(value: str, modifier: str, word: str) -> str:
-    longest = word.startswith(modifier)
-    strip = pattern.strip_prefix if modifier == "#" else pattern.strip_suffix
-    return strip(value, word[longest:], longest=longest)
-
-
-def _chosen(name: str, modifier: str, word: str, value: str | None) -> str:
-    missing = value is None or (modifier[0] == ":" and value == "")
-    match modifier[-1]:
-        case "-":
-            return word if missing else value or ""
-        case "+":
-            return "" if missing else word
-        case _:
-            if missing:
-                state = "unset" if value is None else "empty"
-                raise Fault(f"{name}: {word or f'is not allowed to be {state}'}", near=name)
-            return value or ""
 
 
 def _is_name_character(character: str) -> bool:

@@ -1,1 +1,1 @@
-"""Executes ops: turns snapshots into snapshots; knows trees, accounts and sandboxes; must not know Dockerfiles or keys."""
+"""Executes ops: turns snapshots into snapshots; knows trees and sandboxes; must not know Dockerfiles or keys."""

@@ -32,16 +32,17 @@ def is_archive(descriptor: int) -> bool:
     """Whether the file starts with a tar header, after decompression by its magic number. Names play no part."""
     try:
         reader = codec.decompressed(FileReader(descriptor), name=codec.sniff(os.pread(descriptor, _BLOCK, 0)))
-        return _is_header(_first(reader, _BLOCK))
+        return _is_header(_exactly(reader, _BLOCK))
     except (ArchiveError, OSError, ValueError, EOFError):
         return False  # compressed, but not to the end of one header: an ordinary file
 
 
-def _first(reader: Reader, size: int) -> bytes:
+def _exactly(reader: Reader, size: int) -> bytes:
+    """The first `size` bytes; a reader may give more than it was asked for."""
     found = b""
     while len(found) < size and (block := reader.read(size - len(found))):
         found += block
-    return found[:size]  # a decompressor gives what it has made, and that may be more
+    return found[:size]
 
 
 def _is_header(block: bytes) -> bool:

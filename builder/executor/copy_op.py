@@ -68,12 +68,17 @@ def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:
 
 def _rules(op: CopyOp, target: Target) -> Rules:
     chmod = Mode(op.chmod) if op.chmod else None
-    if not op.chown:
-        return Rules(None if op.keep_owner else (0, 0), chmod)
-    uid, gid, warning = accounts.owner(op.chown, target.base)
+    if op.chown:
+        return Rules(owner(op.chown, "--chown=", target), chmod)
+    return Rules(None if op.keep_owner else (0, 0), chmod)
+
+
+def owner(spec: str, origin: str, target: Target) -> tuple[int, int]:
+    """uid and gid of `user[:group]`, as --chown has it and WORKDIR too. `origin` is for the warning."""
+    uid, gid, warning = accounts.owner(spec, target.base)
     if warning:
-        target.warn(f"--chown={op.chown}: {warning}")
-    return Rules((uid, gid), chmod)
+        target.warn(f"{origin}{spec}: {warning}")
+    return uid, gid
 
 
 def _is_archive(tree: FileTree, entry: Entry) -> bool:
@@ -110,13 +115,10 @@ def _everything(view: View, directory: str) -> Iterator[Member]:
 
 
 def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
-    """Copied-up directories are written first, and once more at the end: filling them has changed their times."""
-    copyups = [_row(item, target.base) for item in placements if item.kind == "copyup"]
-    rows = [_row(item, tree) for item in placements if item.kind != "copyup"]
+    """One batch, so that directories get their times when all in them is written."""
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
-    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
+    rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
     layers_place.place(rows, target.tree, owners=target.owners, source=kind)
-    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:

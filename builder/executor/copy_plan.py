@@ -80,7 +80,7 @@ class CopyPlan:
         self._make_directory(self._real)
 
     def _target(self, name: str) -> str:
-        """The path of a file that is copied: inside `dest` when that is a directory, else `dest` itself, not followed."""
+        """The path of a copied file: inside `dest` when that is a directory, else `dest` itself, not followed."""
         there = self._base.entry(self._real)
         if self._dest.endswith("/") or (there and there.is_dir) or self._kinds.get(self._real) == "dir":
             return join(self._real, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
-from builder.executor import accounts, copy_op, exec_op
+from builder.executor import copy_op, exec_op
 from builder.executor.copy_key import changed_since
 from builder.executor.copy_op import Target
 from builder.executor.select import select_from_stage
@@ -17,8 +17,8 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.events import Flag
     from builder.executor.local import LocalExecutor
-    from builder.executor.settings import Flag
     from builder.graph.graph import Note
     from builder.graph.ops import Op
     from builder.snapshots.snapshot import Snapshot
@@ -46,8 +46,7 @@ def perform(work: Work, executor: LocalExecutor) -> None:
             case ExecOp():
                 exec_op.run(work.op, work, target, settings)
             case MkdirOp():
-                user = accounts.identity(work.op.user, base)
-                copy_op.make_directory(work.op.path, (user.uid, user.gid), target)
+                copy_op.make_directory(work.op.path, copy_op.owner(work.op.user, "USER ", target), target)
             case CopyOp():
                 _copy(work.op, work, target, executor)
             case _:

@@ -24,7 +24,7 @@ class ImageOp(NamedTuple):
 
 
 class ContextOp(NamedTuple):
-    """A build context by name ("" is the main one). Its content is no part of the op: steps that read it are keyed by what they read."""
+    """A build context by name ("" is the main one). Steps that read it are keyed by the content that they read."""
 
     name: str
 

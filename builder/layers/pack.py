@@ -159,7 +159,7 @@ class _Source:
     def _run(self) -> None:
         try:
             self.entries = self._write(self._in)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
             self._error = error
         finally:
             os.close(self._in)

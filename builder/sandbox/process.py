@@ -7,7 +7,7 @@ import os
 import select
 import signal
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import Cancelled, SandboxError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from builder._native import Step
+    from builder.events import Flag
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
 NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
@@ -28,12 +29,6 @@ UMASK = 0o022
 OPEN_FILES = 65536  # as low as old programs need that loop over all descriptors, as high as builds need
 TICK = 0.1  # seconds between two looks at the cancellation flag
 PIECE = 256 * 1024
-
-
-class Flag(Protocol):
-    """What `run` asks of a cancellation flag; threading.Event is one."""
-
-    def is_set(self) -> bool: ...
 
 
 class Command(NamedTuple):
@@ -52,6 +47,7 @@ class Command(NamedTuple):
     resolv_conf: str  # likewise at /etc/resolv.conf
     stubs: str  # a directory of ours in which `run` keeps stub layers; may be shared by all runs
     scratch: str  # an empty directory of ours, usable as a mount point; nothing is ever written in it
+    scripts: tuple[tuple[str, bytes], ...] = ()  # name and text of executables that the step finds in /dev/pipes
 
 
 class Child(NamedTuple):
@@ -167,6 +163,7 @@ def _furniture(command: Command, *, fresh_sys: bool = True) -> tuple[Step, ...]:
     return mounts.furnish(
         own_network=command.network == "none" and fresh_sys,
         many_ids=userns.entered() == "userns",
+        scripts=command.scripts,
         hosts=network.read(command.hosts),
         resolv_conf=network.read(command.resolv_conf),
     )

@@ -6,15 +6,18 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from builder.errors import Cancelled
 from builder.oci import mediatypes
 from builder.oci.assemble import Layer
 from builder.oci.descriptor import Descriptor
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from builder.events import Flag
     from builder.layers.codec import Compression
     from builder.layers.tree import Owners
     from builder.snapshots.snapshot import Snapshot
+    from builder.store.blobs import Ingest
     from builder.store.store import Store
 
 # Part of every record's key: raised whenever the same tree would give other bytes.
@@ -43,7 +46,7 @@ def find_layer(store: Store, snapshot: str, packing: Packing) -> Layer | None:
     return Layer(descriptor, str(record["diff_id"]))
 
 
-def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing) -> Layer:
+def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag) -> Layer:
     """Pack the topmost tree of `snapshot` against those below it, into the store's blobs."""
     from builder.layers.pack import pack_diff
 
@@ -51,7 +54,7 @@ def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, pack
         packed = pack_diff(
             snapshot.trees[0],
             snapshot.trees[1:],
-            ingest,
+            _Stoppable(ingest, cancelled),
             owners=owners,
             clamp=packing.epoch,
             compression=packing.compression,
@@ -60,6 +63,19 @@ def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, pack
     record = {"digest": descriptor.digest, "size": descriptor.size, "diff_id": packed.diff_id}
     store.records.put(_key(name, packing), dict(record))
     return Layer(descriptor, packed.diff_id)
+
+
+class _Stoppable:
+    """A writer that ends the packing when the build is stopped."""
+
+    def __init__(self, out: Ingest, cancelled: Flag) -> None:
+        self._out = out
+        self._cancelled = cancelled
+
+    def write(self, data: bytes) -> int:
+        if self._cancelled.is_set():
+            raise Cancelled("the build was stopped")
+        return self._out.write(data)
 
 
 def _key(snapshot: str, packing: Packing) -> str:

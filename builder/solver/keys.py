@@ -33,7 +33,10 @@ def plain_key(op: Op, input_keys: Sequence[str]) -> str:
 
 
 def all_keys(graph: Graph, executor: Executor[R], targets: Iterable[str]) -> Mapping[str, str]:
-    """Key of every op that the targets need, by op digest, in topological order."""
+    """Key of every op that the targets need, by op digest, in topological order.
+
+    A key may need what is not there (a file to copy): that BuildError gets the place of its instruction.
+    """
     keys: dict[str, str] = {}
     for digest in graph.order(targets):
         op = graph[digest]

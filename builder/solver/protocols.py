@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.events import Flag
     from builder.graph.graph import Note
     from builder.graph.ops import Op
 
@@ -24,15 +25,9 @@ class Executor(Protocol, Generic[R]):
         """The result that an earlier execution left under `key`, or None when it has to be made."""
         ...
 
-    def execute(self, op: Op, key: str, note: Note, inputs: Sequence[R], cancelled: Cancelled) -> R:
+    def execute(self, op: Op, key: str, note: Note, inputs: Sequence[R], cancelled: Flag) -> R:
         """Make the result and keep it under `key`. Raises BuildError; stops soon after `cancelled` is set."""
         ...
-
-
-class Cancelled(Protocol):
-    """A flag that many may watch; `threading.Event` is one."""
-
-    def is_set(self) -> bool: ...
 
 
 class Observer(Protocol):

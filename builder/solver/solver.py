@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Generic
 from builder.errors import Cancelled as BuildCancelled
 from builder.graph import ops
 from builder.graph.graph import Graph, Note
-from builder.solver.protocols import Cancelled, Executor, Observer, R
+from builder.solver.protocols import Executor, Observer, R
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
+
+    from builder.events import Flag
 
 
 class Solver(Generic[R]):
@@ -29,7 +31,7 @@ class Solver(Generic[R]):
         keys: Mapping[str, str],
         executor: Executor[R],
         observer: Observer,
-        cancelled: Cancelled,
+        cancelled: Flag,
         jobs: int,
     ) -> None:
         self._graph = graph
@@ -131,7 +133,7 @@ class Solver(Generic[R]):
 class _Stop:
     """Set when the user stops the build or when a step has failed."""
 
-    def __init__(self, user: Cancelled) -> None:
+    def __init__(self, user: Flag) -> None:
         self._user = user
         self.raised = False
 

@@ -1,2 +1,1 @@
-"""Turns what a Dockerfile names outside itself (images, contexts, archives) into trees; knows where they are kept; must not
-know instructions."""
+"""Turns what a Dockerfile names outside itself (images, contexts) into trees; must not know instructions."""

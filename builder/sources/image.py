@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from builder.errors import ArchiveError, Cancelled
 from builder.oci.assemble import Layer
@@ -15,6 +15,7 @@ from builder.store.images import choose_manifest, read_config, read_manifest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.events import Flag
     from builder.layers.codec import Reader
     from builder.layers.tree import Owners
     from builder.oci.descriptor import Descriptor
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 _CHUNK = 1 << 20
-
-
-class Flag(Protocol):
-    def is_set(self) -> bool: ...
 
 
 def resolve(name: str, descriptor: Descriptor, store: Store, platform: Platform) -> ResolvedImage:
@@ -48,16 +45,14 @@ def load_image(diff_ids: Sequence[str], store: Store, owners: Owners) -> Snapsho
 def unpack_image(layers: Sequence[Layer], store: Store, owners: Owners, cancelled: Flag) -> Snapshot:
     """Unpack the layers that are not there yet. Raises ArchiveError naming the layer and the entry."""
     for layer in layers:
-        if cancelled.is_set():
-            raise Cancelled("the build was stopped")
         if not store.trees.exists("layers", owners, hex_of(layer.diff_id)):
-            _unpack_layer(layer, store, owners)
+            _unpack_layer(layer, store, owners, cancelled)
     snapshot = load_image([layer.diff_id for layer in layers], store, owners)
     assert snapshot is not None
     return snapshot
 
 
-def _unpack_layer(layer: Layer, store: Store, owners: Owners) -> None:
+def _unpack_layer(layer: Layer, store: Store, owners: Owners, cancelled: Flag) -> None:
     """Both digests are checked before the tree is published: the blob's by its reader, the diff ID here."""
     from builder.layers import codec
     from builder.layers.unpack import unpack
@@ -65,7 +60,7 @@ def _unpack_layer(layer: Layer, store: Store, owners: Owners) -> None:
     digest = layer.descriptor.digest
     with store.trees.scratch("layer") as staged, store.blobs.open(digest) as blob:
         start = blob.read(16) or b""
-        plain = _HashingReader(codec.decompressed(blob, start, codec.sniff(start)))
+        plain = _HashingReader(codec.decompressed(blob, start, codec.sniff(start)), cancelled)
         try:
             unpack(plain, staged, owners=owners)
         except ArchiveError as error:
@@ -79,13 +74,16 @@ def _unpack_layer(layer: Layer, store: Store, owners: Owners) -> None:
 
 
 class _HashingReader:
-    """Passes a stream on and hashes it."""
+    """Passes a stream on and hashes it, until the build is stopped."""
 
-    def __init__(self, source: Reader) -> None:
+    def __init__(self, source: Reader, cancelled: Flag) -> None:
         self._source = source
+        self._cancelled = cancelled
         self._hash = hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
+        if self._cancelled.is_set():
+            raise Cancelled("the build was stopped")
         block = self._source.read(size)
         self._hash.update(block)
         return block

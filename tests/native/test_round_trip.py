@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import ArchiveError
+from builder.layers.pack import pack_diff
 from builder.layers.tree import Owners, read_journal
 from tests.support import tars
 from tests.support.trees import BOTH, EACH_OWNERS, NATIVE, Layers
@@ -41,8 +43,8 @@ def everything() -> bytes:
         tars.file(b"link-1", b"shared", mtime=11),
         tars.hardlink(b"link-2", b"link-1", mtime=11),
         tars.pax({b"mtime": b"-5"}) + tars.file(b"old", b"before 1970", mtime=0),
-        tars.pax({b"linkpath": b"t" * 150}) + tars.symlink(b"to-long", b"t" * 100, mtime=1),
         tars.directory(b"tmp/", mode=0o1777, mtime=3),
+        tars.pax({b"linkpath": b"t" * 150}) + tars.symlink(b"to-long", b"t" * 100, mtime=1),
         tars.pax({b"SCHILY.xattr.security.capability": CAPABILITY, b"SCHILY.xattr.user.comment": b"\xff\0="})
         + tars.file(b"xattrs", b"x", mtime=3),
         tars.file(b"\xc3\x28 not utf-8 \xff", b"name", mtime=3),
@@ -168,41 +170,63 @@ def test_a_capability_of_a_namespace_is_written_portably(tmp_path: Path) -> None
     assert b"SCHILY.xattr.security.capability=" + CAPABILITY in packed
 
 
-@EACH_OWNERS
-def test_a_file_larger_than_8_gib_and_its_holes(owners: Owners, tmp_path: Path) -> None:
-    """F4, F-T5: the size is beyond USTAR's field; holes take no room on disk and cost no reading."""
-    size = 9 << 30
-    tree = NATIVE.unpack(tars.archive(), tmp_path / "tree", owners=owners)
+class Enough(Exception):
+    pass
+
+
+class First:
+    """A file that takes the first bytes of what is written, then no more."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data = data
+        raise Enough
+
+
+def test_a_file_larger_than_8_gib_says_so(tmp_path: Path) -> None:
+    """The size is beyond USTAR's field. A reader that stops ends the packing, with its own error."""
+    tree = NATIVE.unpack(tars.archive(), tmp_path / "tree", owners="recorded")
     with open(f"{tree}/diff/sparse", "wb") as file:
-        file.truncate(size)
-        file.seek(size - 3)
-        file.write(b"end")
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        from builder.layers.pack import pack_diff
+        file.truncate(9 << 30)
+    out = First()
 
-        with os.fdopen(write, "wb") as out:
-            pack_diff(tree, [], out, owners=owners, clamp=1, compression="none")
-        os._exit(0)
-    os.close(write)
-    try:
-        from builder.layers.unpack import unpack
+    with pytest.raises(Enough):
+        pack_diff(tree, [], out, owners="recorded", clamp=1, compression="none")
 
-        done = unpack(read, str(tmp_path / "again"), owners=owners)
-    finally:
-        os.close(read)
-        os.waitpid(pid, 0)
+    assert tars.pax_record(b"size", b"%d" % (9 << 30)) in out.data
 
-    st = os.stat(tmp_path / "again/diff/sparse")
-    assert done.bytes == st.st_size == size
-    assert st.st_blocks * 512 < 1 << 20
+
+@pytest.mark.parametrize(
+    "part", [tars.header(b"f", size=9 << 30), tars.pax({b"size": b"9663676416"}) + tars.header(b"f")]
+)
+def test_a_size_beyond_8_gib_is_read(part: bytes, tmp_path: Path) -> None:
+    """GNU's base-256 and PAX's decimal; the archive is cut off, and the error names the file."""
+    with pytest.raises(ArchiveError, match=r"'f': .*ends in the middle"):
+        NATIVE.unpack(part + b"data", tmp_path / "tree", owners="recorded")
+
+
+@EACH_OWNERS
+def test_holes_take_no_room(owners: Owners, tmp_path: Path) -> None:
+    """F4: what a layer stores as zeros is a hole on disk again."""
+    tree = NATIVE.unpack(tars.archive(), tmp_path / "tree", owners=owners)
+    size = 100 << 20
+    with open(f"{tree}/diff/sparse", "wb") as file:
+        for position in (5 << 20, 50 << 20, size - 3):
+            file.seek(position)
+            file.write(b"end")
+    packed = NATIVE.pack([tree], owners=owners)
+
+    again = NATIVE.unpack(packed, tmp_path / "again", owners=owners)
+
+    assert os.stat(f"{again}/diff/sparse").st_size == size
+    assert os.stat(f"{again}/diff/sparse").st_blocks * 512 < 1 << 20
+    assert NATIVE.pack([again], owners=owners) == packed
 
 
 def test_a_file_that_is_nearly_all_hole_is_refused_by_name(tmp_path: Path) -> None:
     """F-T5: lastlog of a user with a high uid would be hundreds of gigabytes of zeros; the error says why."""
-    from builder.errors import ArchiveError
-
     tree = NATIVE.unpack(tars.archive(tars.directory(b"var/")), tmp_path / "tree", owners="recorded")
     with open(f"{tree}/diff/var/lastlog", "wb") as file:
         file.truncate(550 << 30)

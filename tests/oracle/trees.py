@@ -85,10 +85,11 @@ def is_carried(xattr: str) -> bool:
 def write_meta(path: bytes, want: Meta, owners: Owners) -> None:
     """Of a regular file or directory."""
     refused = bool(want.uid or want.gid)
+    is_device = stat.S_IFMT(want.mode) in (stat.S_IFCHR, stat.S_IFBLK)
     if owners == "real":
-        refused = not _chown(path, want)
+        refused = is_device or not _chown(path, want)
     is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
-    bits = stat.S_IMODE(want.mode) & (0o777 if stat.S_IFMT(want.mode) in (stat.S_IFCHR, stat.S_IFBLK) else 0o7777)
+    bits = stat.S_IMODE(want.mode) & (0o777 if is_device else 0o7777)
     if owners == "recorded":
         bits |= 0o700 if is_directory else 0o600
     os.chmod(path, bits)

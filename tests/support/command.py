@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from builder.errors import BuildError
 
 
 class Rbuild(NamedTuple):
-    """The command, bound to one store. `clean` removes the store, sub-id files included."""
+    """The command, bound to one store. `clean` removes the store, sub-id files included.
+
+    With `user`, which only root can ask for, an account runs it that must be able to write beside the store.
+    """
 
     store: Path
+    user: str = ""
 
     @property
     def command(self) -> str:
@@ -22,7 +27,15 @@ class Rbuild(NamedTuple):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "RBUILD_STORE": str(self.store)}
+        home = {"HOME": str(self.store.parent)} if self.user else {}
+        return {**os.environ, **home, "RBUILD_STORE": str(self.store)}
+
+    @property
+    def _account(self) -> dict[str, Any]:
+        if not self.user:
+            return {}
+        account = pwd.getpwnam(self.user)
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
     def __call__(
         self, *arguments: str | Path, status: int = 0, cwd: Path | None = None
@@ -36,6 +49,7 @@ class Rbuild(NamedTuple):
             capture_output=True,
             text=True,
             check=False,
+            **self._account,
         )
         assert run.returncode == status, run.stdout + run.stderr
         return run

@@ -1,18 +1,28 @@
-"""Fixtures for tests with real sandboxes. They run as any user, in each tier that this user and host have."""
+"""Fixtures for tests with real sandboxes. They run as any user, in each tier that this user and host have.
+
+The base images are built by rbuild itself, from nothing but a static busybox.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from builder.sandbox import idmaps, probe
 from builder.sandbox.tiers import Tier
+from tests.support.builds import build_busybox, build_go
 from tests.support.rootfs import BUSYBOX, Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.command import Rbuild
 
 SANDBOXES = [tier for tier in get_args(Tier) if tier != "none"]
 
@@ -41,3 +51,31 @@ def tier(request: pytest.FixtureRequest) -> Tier:
 @pytest.fixture
 def place(tmp_path: Path, tier: Tier) -> Place:
     return Place(tmp_path / "place", tier)
+
+
+@pytest.fixture
+def base(rbuild: Rbuild, sandbox: None, busybox: Path, tmp_path: Path) -> str:
+    """The digest of an image `busybox` in the store."""
+    return build_busybox(rbuild, busybox, tmp_path / "busybox-context")
+
+
+@pytest.fixture
+def golang(rbuild: Rbuild, base: str, tmp_path: Path) -> str:
+    """The digest of an image `golang:1.21-alpine` in the store, which compiles by copying."""
+    return build_go(rbuild, tmp_path / "golang-context")
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> Iterator[list[str | Path]]:
+    """podman with a storage of its own; skipped by name where it cannot work at all."""
+    state = tempfile.mkdtemp(prefix="p-", dir="/tmp")  # podman wants less than 50 characters
+    roots = ["--root", tmp_path / "podman", "--runroot", state, "--storage-driver", "vfs"]
+    command: list[str | Path] = ["podman", *roots]
+    if shutil.which("podman") is None:
+        pytest.skip("podman is not installed")
+    works = subprocess.run([str(word) for word in [*command, "images"]], capture_output=True, text=True, check=False)
+    if works.returncode:
+        pytest.skip(f"podman does not work here: {works.stderr.strip()[-200:]}")
+    yield command
+    subprocess.run([str(word) for word in [*command, "rmi", "--all", "--force"]], capture_output=True, check=False)
+    shutil.rmtree(state, ignore_errors=True)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +18,7 @@ from builder.oci.reference import parse_reference
 from builder.sources.archive import load
 from builder.store.images import read_config, read_manifest
 from builder.store.store import Store
+from tests.support.consumers import run, skopeo
 from tests.support.images import NO_ROOTFS, put_image
 
 NAME = "docker.io/library/app:1"
@@ -35,25 +32,6 @@ CONFIG = ImageConfig(
     user="1:1",
     stop_signal="SIGINT",
 )
-
-
-def run(*command: str | Path, **environment: str) -> str:
-    """The output of a tool, which is skipped if missing and must succeed."""
-    if shutil.which(str(command[0])) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    done = subprocess.run(
-        [str(word) for word in command],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def skopeo(*words: str | Path) -> str:
-    return run("skopeo", "--insecure-policy", *words)
 
 
 @pytest.fixture
@@ -122,22 +100,6 @@ def test_umoci_unpacks_our_layout(image: StoredImage, tmp_path: Path) -> None:
 
     assert (tmp_path / "bundle" / "rootfs" / "hello").read_text() == "hello\n"
     assert json.loads((tmp_path / "bundle" / "config.json").read_text())["process"]["args"] == ["/hello"]
-
-
-@pytest.fixture
-def podman(tmp_path: Path) -> Iterator[list[str | Path]]:
-    """podman with a storage of its own; skipped by name where it cannot work at all."""
-    state = tempfile.mkdtemp(prefix="p-", dir="/tmp")  # podman wants less than 50 characters
-    roots = ["--root", tmp_path / "podman", "--runroot", state, "--storage-driver", "vfs"]
-    command: list[str | Path] = ["podman", *roots]
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed")
-    works = subprocess.run([str(word) for word in [*command, "images"]], capture_output=True, text=True, check=False)
-    if works.returncode:
-        pytest.skip(f"podman does not work here: {works.stderr.strip()[-200:]}")
-    yield command
-    subprocess.run([str(word) for word in [*command, "rmi", "--all", "--force"]], capture_output=True, check=False)
-    shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.mark.parametrize("kind", ["oci", "docker"])

@@ -13,32 +13,10 @@ import pytest
 from builder.errors import Cancelled
 from builder.sandbox import userns
 from builder.sandbox.process import run
+from tests.support.processes import alive, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.rootfs import Place
-
-
-def alive(marker: str) -> list[int]:
-    """Processes whose command line has `marker`: steps are visible from outside their pid namespace."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if marker.encode() in file.read():
-                    found.append(int(pid))
-        except OSError:
-            continue
-    return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> float:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "took too long"
-        time.sleep(0.01)
-    return time.monotonic() - start
 
 
 def fork_builder(place: Place, marker: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Rbuild
+from tests.support.processes import holding
 
 pytestmark = [pytest.mark.torture, pytest.mark.usefixtures("sandbox")]
 
@@ -48,19 +49,6 @@ def kill_after(rbuild: Rbuild, context: Path, delay: float) -> None:
     time.sleep(delay)
     os.killpg(build.pid, signal.SIGKILL)
     build.communicate()
-
-
-def holding(store: Path) -> list[str]:
-    """Processes with the store in a mount of theirs: a RUN that outlived its build."""
-    mine = os.readlink("/proc/self/ns/mnt")
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.readlink(process / "ns/mnt") != mine and str(store) in (process / "mountinfo").read_text():
-                found.append(process.name)
-        except OSError:
-            continue  # gone meanwhile, or another user's
-    return found
 
 
 def test_a_killed_build_leaves_a_store_that_works(rbuild: Rbuild, context: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def make(root: Path, *names: str) -> str:
         (("a/",), ("a",), "/a/y", "/a/y", 0, False),
     ],
 )
-def test_locate(  # noqa: PLR0917 (columns of the table)
+def test_locate(
     tmp_path: Path,
     upper: tuple[str, ...],
     lower: tuple[str, ...],
