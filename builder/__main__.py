@@ -1,5 +1,5 @@
 """`python -m builder` is `rbuild`."""
 
-from builder.cli.main import entry
+from builder.cli.entry import entry
 
 entry()

@@ -271,15 +271,17 @@ class _Work:
 
     def _enter(self) -> Tier:
         """Choose the tier that this build needs and enter its namespace, the first time."""
-        from builder.sandbox import tiers, userns
+        from builder.sandbox import limits, tiers, userns
 
         if self._tier is None:
-            place = f"{self._store.root}/tmp"
+            limits.raise_open_files()
             needs_run = any(isinstance(op, ExecOp) for op in self._plan.graph.ops.values())
-            self._tier = tiers.choose(self._request.isolation, needs_run, place)
+            # Not in tmp/ itself: what has no lease there, another build may sweep at any moment.
+            with self._store.trees.scratch("probe") as place:
+                self._tier = tiers.choose(self._request.isolation, needs_run, place)
+                reason = tiers.notice(place)
             userns.enter(self._tier)
             self._store.sweep()
-            reason = tiers.notice(place)
             if reason:
                 self._warn(reason)
         return self._tier

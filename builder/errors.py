@@ -19,6 +19,8 @@ file. Only the command line prints them.
 
 from __future__ import annotations
 
+import os
+
 from builder.values import NamedTuple
 
 
@@ -106,3 +108,30 @@ class ExportError(BuildError):
 
 class Cancelled(BuildError):
     exit_status = 130
+
+
+_REMEDIES = {
+    "ENOSPC": "the disk is full: free some space",
+    "EDQUOT": "your disk quota is used up: free some space",
+    "EFBIG": "the file is larger than the file system, or the limit on file sizes (ulimit -f), allows",
+    "EMFILE": "raise the limit of open files (ulimit -n)",
+    "ENFILE": "the machine has too many open files",
+    "EAGAIN": "raise the limit of processes (ulimit -u), or lower --jobs",
+    "ENOMEM": "free some memory, raise its limit (ulimit -v), or lower --jobs",
+    "ENAMETOOLONG": "choose a shorter path",
+    "EIO": "the disk is failing",
+}
+
+
+def remedy(error: OSError) -> str | None:
+    """What helps wherever the machine, and nothing about the request, is the reason; else None."""
+    from errno import errorcode
+
+    return _REMEDIES.get(errorcode.get(error.errno or 0, ""))
+
+
+def of_system(error: OSError, span: Span | None = None) -> BuildError:
+    """A refusal of the operating system that no room has put into better words."""
+    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, str | bytes)]
+    reason = error.strerror or str(error) or type(error).__name__
+    return BuildError(": ".join([" -> ".join(paths), reason] if paths else [reason]), hint=remedy(error), span=span)

@@ -91,8 +91,9 @@ static int wire_stdio(struct plan *plan) {
         lifted[fd] = fcntl(plan->stdio[fd], F_DUPFD_CLOEXEC, FIRST_FREE_FD);
         RB_TRY(plan, "stdio", lifted[fd]);
     }
-    plan->report = fcntl(plan->report, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
-    RB_TRY(plan, "stdio", plan->report);
+    int report = fcntl(plan->report, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+    RB_TRY(plan, "stdio", report);
+    plan->report = report;
     if (plan->builder >= 0) plan->builder = fcntl(plan->builder, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
     for (int fd = 0; fd < 3; fd++) RB_TRY(plan, "stdio", dup2(lifted[fd], fd));
     RB_TRY(plan, "close_range", close_others_on_exec());

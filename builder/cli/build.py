@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from builder.cli import result as results
 from builder.cli.request import request_of
 from builder.cli.signals import Interrupts
-from builder.errors import BuildError, Cancelled, UsageError
+from builder.errors import BuildError, Cancelled, UsageError, of_system
 from builder.progress.renderer import renderer, resolve
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        from builder.cli.errors import of_system
-
         return _failed(of_system(error), mode, request, console)
     results.write(files, result, [str(doors.parse_reference(tag)) for tag in request.tags])
     if arguments.flag("quiet"):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.cli.errors import of_system
-from builder.errors import BuildError
+from builder.errors import BuildError, of_system
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AROUND = 2  # lines of context above and below
+WIDEST = 200  # characters of a line: a whole program may be on one
 LONGEST = 12  # lines of a long guilty instruction that are worth showing
 _LARGEST_FILE = 4 << 20
 
@@ -32,13 +33,16 @@ def render(error: BuildError, *, colour: bool = False, context: str | None = Non
     return "".join(f"{line}\n" for line in _lines(error, colour, context))
 
 
-def of_system(error: OSError) -> BuildError:
-    """A refusal of the operating system that no room has put into better words."""
-    paths = [
-        printable(os.fsdecode(path)) for path in (error.filename, error.filename2) if isinstance(path, str | bytes)
-    ]
-    reason = error.strerror or str(error) or type(error).__name__
-    return BuildError(": ".join([" -> ".join(paths), reason] if paths else [reason]))
+def of_exhaustion(error: Exception) -> BuildError | None:
+    """The ways in which Python says that the machine, not the program, is at its end; else None."""
+    if isinstance(error, MemoryError):
+        return BuildError("out of memory", hint="free some memory, raise its limit (ulimit -v), or lower --jobs")
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return BuildError(
+            "cannot start a thread",
+            hint="raise the limits of processes and memory (ulimit -u, ulimit -v), or lower --jobs",
+        )
+    return None
 
 
 def internal(error: Exception, *, colour: bool = False) -> str:
@@ -75,7 +79,11 @@ def excerpt(span: Span, context: str | None = None) -> Iterator[str]:
     width = len(str(shown[-1])) if shown else 0
     for number in shown if span.first <= len(lines) else ():
         mark = ">>>" if span.first <= number <= last else "   "
-        yield f" {mark} {number:>{width}} | {printable(lines[number - 1])}".rstrip()
+        yield f" {mark} {number:>{width}} | {_short(printable(lines[number - 1]))}".rstrip()
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= WIDEST else f"{line[:WIDEST]}…"
 
 
 def _source(file: str, context: str | None) -> list[str]:

@@ -9,7 +9,7 @@ from builder.cli import argv as reader
 from builder.cli.console import Console, abandon_stdout, of_process
 from builder.cli.doors import Doors
 from builder.cli.options import COMMANDS, Command, command
-from builder.errors import BuildError
+from builder.errors import BuildError, of_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,12 +90,11 @@ def _report(error: Exception, console: Console) -> int:
         console.err(errors.render(error, colour=console.colour))
         return error.exit_status
     if isinstance(error, OSError):
-        console.err(errors.render(errors.of_system(error), colour=console.colour))
+        console.err(errors.render(of_system(error), colour=console.colour))
         return 1
+    exhausted = errors.of_exhaustion(error)
+    if exhausted:
+        console.err(errors.render(exhausted, colour=console.colour))
+        return exhausted.exit_status
     console.err(errors.internal(error, colour=console.colour))
     return INTERNAL
-
-
-def entry() -> None:
-    """The console script."""
-    sys.exit(main())

@@ -87,7 +87,9 @@ def _meant(path: str) -> str | None:
     if path in names:
         return f"a command comes first: rbuild {path} …"
     near = get_close_matches(path, names, 1)
-    return f"did you mean rbuild {near[0]}?" if near else None
+    if near:
+        return f"did you mean rbuild {near[0]}?"
+    return None if "/" in path else "rbuild help lists the commands"
 
 
 def _tag(text: str, doors: Doors) -> str:

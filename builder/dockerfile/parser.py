@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from builder.dockerfile.nodes import Node
 
+_LONGEST_NAME = 40  # characters that are shown of an instruction nobody knows
+
 _PARSERS: dict[str, Callable[[Node], Instruction]] = {
     "ADD": parse_copy.parse_add,
     "ARG": parse_stage.parse_arg,
@@ -87,8 +89,15 @@ def _parse_node(node: Node, lines: Sequence[str]) -> Instruction:
 def _instruction(node: Node) -> Instruction:
     parser = _BY_NAME.get(node.name.lower())
     if parser is None:
-        raise Fault(f"unknown instruction: {node.name}", near=node.name, hint=did_you_mean(node.name, _PARSERS))
+        raise _unknown(node.name)
     return parser(node)
+
+
+def _unknown(name: str) -> Fault:
+    if "\0" in name:
+        return Fault("this is not a Dockerfile: it is not text", hint="name the Dockerfile with -f")
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return Fault(f"unknown instruction: {shown}", near=name, hint=did_you_mean(name, _PARSERS))
 
 
 def _check_trigger(onbuild: Onbuild, node: Node) -> None:

@@ -95,7 +95,7 @@ def _owner_group(name: str, view: View, spec: str, warnings: list[str]) -> int:
 def _require_file(view: View, path: str, name: str, spec: str) -> None:
     if view.read(path, 1) is None:
         raise BuildError(
-            f"cannot look up {name!r} of {spec!r}: this stage has no /{path}",
+            f"cannot look up {_of(name, spec)}: this stage has no /{path}",
             hint="use numeric ids, or create the account before this instruction",
         )
 
@@ -108,7 +108,7 @@ def _find_user(name: str, users: list[_User], spec: str) -> _User:
         if name == "root":
             return _User("root", 0, 0, "/root")
         raise BuildError(
-            f"unable to find user {name!r} of {spec!r}: no matching entry in /etc/passwd of this stage",
+            f"unable to find user {_of(name, spec)}: no matching entry in /etc/passwd of this stage",
             hint="create the user in an earlier RUN, or use a numeric id",
         )
     uid = _number(name, spec)
@@ -125,9 +125,13 @@ def _group_id(name: str, view: View, spec: str) -> int:
     if name == "root":
         return 0
     raise BuildError(
-        f"unable to find group {name!r} of {spec!r}: no matching entry in /etc/group of this stage",
+        f"unable to find group {_of(name, spec)}: no matching entry in /etc/group of this stage",
         hint="create the group in an earlier RUN, or use a numeric id",
     )
+
+
+def _of(name: str, spec: str) -> str:
+    return repr(name) if name == spec else f"{name!r} of {spec!r}"
 
 
 def _number(text: str, spec: str) -> int:

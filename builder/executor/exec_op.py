@@ -80,7 +80,7 @@ def _failure(op: ExecOp, work: Work, status: int, tail: tuple[str, ...], setting
         exit_code=status,
         tail=tail,
         span=work.note.span,
-        hint=hints.hint_for_failure(settings.tier(), status, tail),
+        hint=hints.hint_for_failure(settings.tier(), status, tail) or hints.hint_for_exit(op.argv[0], status, tail),
     )
 
 

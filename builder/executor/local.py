@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError
+from builder.errors import BuildError, of_system
 from builder.executor.copy_key import content_parts
 from builder.executor.select import select_from_context
 from builder.graph import ops
@@ -83,6 +83,8 @@ class LocalExecutor:
         except BuildError as error:
             error.span = error.span or note.span
             raise
+        except OSError as error:
+            raise of_system(error, note.span) from error
 
     def selected(self, op: CopyOp) -> tuple[str, list[Source]]:
         """The name of the context that `op` reads, and what of it the key was made of."""

@@ -14,9 +14,6 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from builder.graph.ops import CopyOp
     from builder.snapshots.filetree import Entry, FileTree
     from builder.snapshots.view import View

@@ -8,7 +8,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from builder.errors import DocumentError, ExportError
+from builder.errors import DocumentError, ExportError, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,10 @@ def destination(dest: str, stdout: BinaryIO) -> Iterator[BinaryIO]:
 def replacing(path: str) -> Iterator[BinaryIO]:
     """An unbuffered new file that takes the place of `path` at the end of the block, and only then."""
     if os.path.isdir(path):
-        raise ExportError(f"{path} is a directory", hint="name a file, or add tar=false to write a layout there")
+        raise ExportError(
+            f"{path} is a directory",
+            hint="dest= names the file to write; only type=oci,tar=false and type=local write directories",
+        )
     folder, name = os.path.split(os.path.abspath(path))
     staged = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
     file = io.FileIO(os.open(staged, _NEW, 0o666), "w")
@@ -113,4 +116,8 @@ def _hint(error: OSError) -> str | None:
         return "make the directory first"
     if isinstance(error, PermissionError):
         return "name a place that you can write with dest="
-    return None
+    if isinstance(error, NotADirectoryError):
+        return "a part of the path is a file: name another place with dest="
+    if isinstance(error, FileExistsError):
+        return "there is a file in the place of the directory: name another one with dest="
+    return remedy(error)

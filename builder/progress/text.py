@@ -7,7 +7,8 @@ import re
 # Select Graphic Rendition: colours and weights. Every other escape sequence can move the cursor, set
 # the title or answer as if typed, and the output of a step is not trusted with any of that.
 _SGR = r"\x1b\[[0-9;:]*m"
-_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+# The surrogates are bytes that are not UTF-8 (PEP 383).
+_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]"
 _RESET = "\x1b[0m"
 
 
@@ -32,7 +33,7 @@ def printable(line: str, *, colour: bool = False) -> str:
 
 def _caret(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"\\x{code:02x}"
+    return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"\\x{code & 0xFF:02x}"
 
 
 def label(step: str, id: str) -> str:

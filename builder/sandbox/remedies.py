@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.errors import SandboxError
+from builder.errors import SandboxError, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,12 @@ def explain(error: OSError, tier: Tier) -> SandboxError:
     step = (error.strerror or "").split(":")[0]
     name = _errno_name(error.errno)
     where = f" ({path})" if path else ""
-    return SandboxError(f"tier {tier}: {error.strerror}{where} [{name}]", hint=hint(step))
+    return SandboxError(f"tier {tier}: {error.strerror}{where} [{name}]", hint=_of_machine(step, error) or hint(step))
+
+
+def _of_machine(step: str, error: OSError) -> str | None:
+    """ENOSPC of unshare(2) is no full disk: the limit of namespaces is reached."""
+    return None if step == "unshare" else remedy(error)
 
 
 def hint(step: str) -> str:
@@ -54,11 +59,11 @@ def hint(step: str) -> str:
 
 
 def _refusing_switches() -> Iterable[str]:
-    for path, value, remedy in _SWITCHES:
+    for path, value, change in _SWITCHES:
         try:
             with open(path) as file:
                 if file.read().strip() == value:
-                    yield f"{path} is {value}: as root, {remedy}"
+                    yield f"{path} is {value}: as root, {change}"
         except OSError:
             continue
 

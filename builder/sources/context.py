@@ -33,8 +33,11 @@ class ContextTree:
         return None if path and self._hidden(path, found.st_mode) else self._describe(path, found)
 
     def entries(self, path: str) -> list[Entry]:
-        with os.scandir(os.path.join(self.root, path)) as items:
-            found = [(join(path, item.name), item.stat(follow_symlinks=False)) for item in items]
+        try:
+            with os.scandir(os.path.join(self.root, path)) as items:
+                found = [(join(path, item.name), item.stat(follow_symlinks=False)) for item in items]
+        except OSError as error:
+            raise unreadable(path, error) from error
         return sorted(self._describe(child, info) for child, info in found if not self._hidden(child, info.st_mode))
 
     def readlink(self, path: str) -> str:
@@ -79,6 +82,13 @@ class ContextTree:
             self.root,
             times[1],
         )
+
+
+def unreadable(path: str, error: OSError) -> BuildError:
+    """The error for a file or directory of the context that is there and cannot be read."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    hint = "make it readable, or name it in .dockerignore" if isinstance(error, PermissionError) else None
+    return BuildError(f'cannot read "/{path}" of the build context: {reason}', hint=hint)
 
 
 def open_context(root: str, ignore: Ignore, name: str = "build context") -> ContextTree:

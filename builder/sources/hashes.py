@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError
+from builder.sources.context import unreadable
 
 if TYPE_CHECKING:
     from builder.snapshots.filetree import Entry
@@ -81,5 +81,5 @@ def _sha256(tree: ContextTree, entry: Entry) -> str:
             while block := file.read(_BLOCK):
                 hasher.update(block)
     except OSError as error:
-        raise BuildError(f"cannot read {entry.path!r} of the build context: {error.strerror}") from error
+        raise unreadable(entry.path, error) from error
     return hasher.hexdigest()

@@ -15,7 +15,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from builder.errors import StoreError
+from builder.errors import StoreError, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +37,8 @@ _HINTS = {
     errno.EROFS: _ELSEWHERE,
     errno.ENOTDIR: "a part of the path is a file; " + _ELSEWHERE,
     errno.EEXIST: "there is a file in the place of a directory; " + _ELSEWHERE,
-    errno.ENOSPC: "free some space, or " + _ELSEWHERE,
+    errno.ENOSPC: "the disk is full; free some space, or " + _ELSEWHERE,
     errno.EDQUOT: "your disk quota is used up; free some space, or " + _ELSEWHERE,
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.EIO: "the disk is failing",
 }
 
 
@@ -69,4 +67,4 @@ def store_error(doing: str, error: OSError) -> StoreError:
     reason = error.strerror or str(error)
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     message = f"cannot {doing}: {reason}" + (f" ({where})" if where and where not in doing else "")
-    return StoreError(message, hint=_HINTS.get(error.errno or 0))
+    return StoreError(message, hint=_HINTS.get(error.errno or 0) or remedy(error))

@@ -64,7 +64,8 @@ class Store:
         An existing one is opened without writing anything, unless a killed process left something to
         remove. StoreError if it cannot be used, or was made by a newer rbuild.
         """
-        path = store_root(root)
+        with store_errors("find the current directory"):
+            path = store_root(root)
         with store_errors(f"open the store {path}"):
             if not (_is_store(path) and os.path.isdir(f"{path}/{TMP}")):
                 _make(path)

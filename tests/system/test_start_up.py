@@ -11,7 +11,7 @@ from tests.test_architecture import HEAVY
 
 PROGRAM = """
 import sys
-from builder.cli.main import entry
+from builder.cli.entry import entry
 sys.argv = ["rbuild", *sys.argv[1:]]
 try:
     entry()

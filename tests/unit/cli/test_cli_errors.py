@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.cli.errors import excerpt, of_system, render
-from builder.errors import BuildError, DockerfileError, Span, StepFailed
+from builder.cli.errors import excerpt, render
+from builder.errors import BuildError, DockerfileError, Span, StepFailed, of_system
 from tests.support import golden
 
 if TYPE_CHECKING:

@@ -231,4 +231,5 @@ def test_a_full_disk_is_one_error(context: Path) -> None:
             text=True,
         )
 
-    assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")
+    assert ran.returncode == 1
+    assert ran.stderr == "error: No space left on device\nhint: the disk is full: free some space\n"

@@ -19,7 +19,7 @@ from builder.progress import text
         ("\x1b]0;title\x07", ["^[]0;title^G"]),
         ("a\x9bb\x7f", ["a\\x9bb^?"]),
         ("caf\u00e9 \u65e5\u672c", ["caf\u00e9 \u65e5\u672c"]),
-        ("\udcff", ["\udcff"]),
+        ("\udcff", ["\\xff"]),
     ],
 )
 def test_a_line_is_shown_whole_and_cannot_drive_the_terminal(line: str, shown: list[str]) -> None:
