@@ -175,17 +175,15 @@ class _Work:
         self.tags = [parse_reference(tag).or_latest() for tag in request.tags]
 
     def image(self, compression: Compression) -> Image:
-        """The image with its documents. Layers that are known are not made, and what only they need is not run."""
+        """The image with its documents. Nothing is run or packed when all its layers are known."""
         packing = Packing(self._epoch, compression)
-        layers: dict[str, Layer | None] = {digest: self._known_layer(digest, packing) for digest in self._plan.made}
-        missing = [digest for digest, layer in layers.items() if layer is None]
-        if missing:
-            layers.update(self._pack(missing, packing))
+        layers = [self._known_layer(digest, packing) for digest in self._plan.made]
+        if not all(layers) or any(output.holds_rootfs for output in self._request.outputs):
+            layers = self._pack(packing)
         self._announce()
         self._tell_cached()
         base = self._plan.base.layers if self._plan.base else ()
-        made = [layer for digest in self._plan.made if (layer := layers[digest])]
-        return assemble(self._config(), [*base, *made])
+        return assemble(self._config(), [*base, *(layer for layer in layers if layer)])
 
     def publish(self, image: Image) -> None:
         """Documents first, names last: a name never stands for half an image."""
@@ -241,14 +239,17 @@ class _Work:
         name = self._cache.find(self._keys[digest])
         return find_layer(self._store, name, packing) if name else None
 
-    def _pack(self, missing: Sequence[str], packing: Packing) -> dict[str, Layer | None]:
-        """Make the snapshots and pack them, several at a time."""
+    def _pack(self, packing: Packing) -> list[Layer | None]:
+        """The layers of one chain of snapshots, several packed at a time.
+
+        A layer that is known is taken only if it is of the very snapshot that the next one stands on: a
+        step that was run twice may have made two different trees.
+        """
         from concurrent.futures import ThreadPoolExecutor
 
-        results = self._solve(missing)
+        results = self._solve(self._plan.made)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="pack") as pool:
-            packed = pool.map(lambda digest: self._pack_one(results[digest], packing), missing)
-            return dict(zip(missing, packed, strict=True))
+            return list(pool.map(lambda digest: self._pack_one(results[digest], packing), self._plan.made))
 
     def _pack_one(self, result: Result, packing: Packing) -> Layer:
         known = find_layer(self._store, result.id, packing)

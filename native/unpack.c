@@ -8,6 +8,8 @@
 #include <limits.h>
 #include <stdio.h>
 
+enum { IMPLIED_NSEC = 1 };
+
 struct unpack {
     struct reader reader;
     struct member member;
@@ -119,7 +121,8 @@ static int open_directory(struct unpack *unpack, const char *name, char **path) 
     return rb_take_fd(&fd);
 }
 
-/* Make what is missing at `name` under an open directory; a whiteout there counts as missing. */
+/* Make what is missing at `name` under an open directory; a whiteout there counts as missing. The time says that the
+ * archive has no entry for it: no archive has nanoseconds there, and no layer shows them. */
 static int make_parent(struct unpack *unpack, int above, const char *above_path, const char *name) {
     struct meta meta = {S_IFDIR | 0755, 0, 0, 0};
     struct stat st;
@@ -128,7 +131,7 @@ static int make_parent(struct unpack *unpack, int above, const char *above_path,
     bool there = !fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW);
     if (there && !is_whiteout(&st)) return errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR, -1;
     RB_FD fd = make_directory(above, name);
-    return fd < 0 ? -1 : directories_add(&unpack->directories, path, &meta, (struct timespec){0, 0});
+    return fd < 0 ? -1 : directories_add(&unpack->directories, path, &meta, (struct timespec){0, IMPLIED_NSEC});
 }
 
 static int make_parents(struct unpack *unpack, const char *name) {

@@ -93,7 +93,7 @@ def _copied(
     shown = [*words, *(f"<<{file.name}" for file in files), dest]
     told = history.copy(name, [("chown", chown), ("chmod", chmod)], shown)
     root = around.builder.add(op, around.note(item.text, span))
-    return state.grown(root, history.entry(told, empty=False))
+    return state.grown(root, history.step(told))
 
 
 def absolute(dest: str, workdir: str) -> str:

@@ -16,8 +16,12 @@ _COMMENT = "buildkit.dockerfile.v0"
 
 
 def entry(text: str, *, empty: bool) -> History:
-    """A metadata instruction, or one that has a layer, which is marked as the reference marks it."""
-    return History(created_by=text if empty else f"{text} # buildkit", comment=_COMMENT, empty_layer=empty)
+    return History(created_by=text, comment=_COMMENT, empty_layer=empty)
+
+
+def step(text: str) -> History:
+    """RUN, COPY or ADD, which the reference marks; WORKDIR it does not, though that has a layer too."""
+    return entry(f"{text} # buildkit", empty=False)
 
 
 def pairs(name: str, items: Iterable[tuple[str, str]]) -> str:
@@ -41,8 +45,8 @@ def plain_list(name: str, words: Sequence[str]) -> str:
     return f"{name} [{' '.join(words)}]"
 
 
-def ports(ports: Iterable[str]) -> str:
-    return f"EXPOSE map[{' '.join(f'{port}:{{}}' for port in sorted(ports))}]"
+def ports(ports: Sequence[str]) -> str:
+    return plain_list("EXPOSE", ports)
 
 
 def healthcheck(check: Healthcheck) -> str:

@@ -164,8 +164,8 @@ class _Lowering:
             return
         if not stage.platform or parse_platform(stage.platform).normal() != self.settings.platform.normal():
             raise NotSupported(
-                f"FROM --platform={stage.platform}: only {self.settings.platform}, the platform of this machine, "
-                "is supported yet",
+                f"FROM --platform={stage.platform} is not supported yet: only {self.settings.platform}, "
+                "the platform of this machine, is",
                 span=stage.origin.span,
             )
 

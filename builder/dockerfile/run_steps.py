@@ -31,7 +31,7 @@ def run(state: StageState, item: Run, around: Surroundings) -> StageState:
         scripts=scripts,
     )
     root = around.builder.add(op, around.note(item.text, item.span))
-    return state.grown(root, history.entry(history.run(argv, state.args), empty=False))
+    return state.grown(root, history.step(history.run(argv, state.args)))
 
 
 def _refuse_unsupported(item: Run) -> None:
@@ -53,5 +53,7 @@ def _command(state: StageState, item: Run) -> tuple[tuple[str, ...], tuple[tuple
         return item.argv, ()
     if item.lone_heredoc and item.script.startswith("#!"):
         name = item.heredocs[0].name
+        if name in (".", "..") or "/" in name:
+            raise DockerfileError(f"a script cannot be called {name!r}", span=item.span, hint="write RUN <<EOF")
         return (f"{SCRIPTS}/{name}",), ((name, item.script),)
     return (*state.shell, item.script), ()

@@ -38,10 +38,11 @@ def is_archive(descriptor: int) -> bool:
 
 
 def _exactly(reader: Reader, size: int) -> bytes:
+    """The first `size` bytes; a reader may give more than it was asked for."""
     found = b""
     while len(found) < size and (block := reader.read(size - len(found))):
         found += block
-    return found
+    return found[:size]
 
 
 def _is_header(block: bytes) -> bool:

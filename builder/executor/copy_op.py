@@ -11,11 +11,11 @@ from builder.executor import accounts
 from builder.executor.archives import FileReader, is_archive
 from builder.executor.chmod import Mode
 from builder.executor.copy_plan import CopyPlan, Inline, Placement, Rules
-from builder.executor.select import Member, Source
+from builder.executor.select import Member
 from builder.layers import codec
 from builder.layers import place as layers_place
-from builder.layers.unpack import unpack
-from builder.snapshots.filetree import resolve
+from builder.layers.unpack import IMPLIED_NS, unpack
+from builder.snapshots.filetree import join, resolve
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
 from builder.sources.context import ContextTree
@@ -24,6 +24,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from builder.executor.select import Source
     from builder.graph.ops import CopyOp
     from builder.layers.tree import Owners
     from builder.snapshots.filetree import Entry, FileTree
@@ -68,12 +69,17 @@ def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:
 
 def _rules(op: CopyOp, target: Target) -> Rules:
     chmod = Mode(op.chmod) if op.chmod else None
-    if not op.chown:
-        return Rules(None if op.keep_owner else (0, 0), chmod)
-    uid, gid, warning = accounts.owner(op.chown, target.base)
+    if op.chown:
+        return Rules(owner(op.chown, "--chown=", target), chmod)
+    return Rules(None if op.keep_owner else (0, 0), chmod)
+
+
+def owner(spec: str, origin: str, target: Target) -> tuple[int, int]:
+    """uid and gid of `user[:group]`, as --chown has it and WORKDIR too. `origin` is for the warning."""
+    uid, gid, warning = accounts.owner(spec, target.base)
     if warning:
-        target.warn(f"--chown={op.chown}: {warning}")
-    return Rules((uid, gid), chmod)
+        target.warn(f"{origin}{spec}: {warning}")
+    return uid, gid
 
 
 def _is_archive(tree: FileTree, entry: Entry) -> bool:
@@ -95,28 +101,30 @@ def _add_archive(op: CopyOp, source: Source, tree: FileTree, target: Target) -> 
         os.close(descriptor)
     owner = _rules(op, target).owner if op.chown else None
     with View(Snapshot((unpacked,)), target.owners) as content:
-        root = content.entry("")
-        assert root is not None
         plan = CopyPlan(target.base, op.dest, Rules(owner, None, replace=True))
-        plan.add(Source("", root, tuple(_everything(content, ""))))
+        plan.make_destination()
+        plan.add_members(_members(content, "", target.base, plan.destination))
         _write(plan.placements, content, target)
 
 
-def _everything(view: View, directory: str) -> Iterator[Member]:
-    for entry in view.entries(directory):
-        yield Member(entry.path, entry)
+def _members(content: View, directory: str, base: View, at: str) -> Iterator[Member]:
+    """What an archive has in `directory`, for `at`. Those that it only implies stay as they are, links too."""
+    for entry in content.entries(directory):
+        path = join(at, entry.name)
+        there = base.entry(resolve(base, path)) if entry.mtime_ns == IMPLIED_NS else None
+        if there and there.is_dir:
+            path = there.path
+        else:
+            yield Member(path, entry)
         if entry.is_dir:
-            yield from _everything(view, entry.path)
+            yield from _members(content, entry.path, base, path)
 
 
 def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
-    """Copied-up directories are written first, and once more at the end: filling them has changed their times."""
-    copyups = [_row(item, target.base) for item in placements if item.kind == "copyup"]
-    rows = [_row(item, tree) for item in placements if item.kind != "copyup"]
+    """One batch, so that directories get their times when all in them is written."""
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
-    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
+    rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
     layers_place.place(rows, target.tree, owners=target.owners, source=kind)
-    layers_place.place(copyups, target.tree, owners=target.owners, source="tree")
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:

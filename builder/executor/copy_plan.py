@@ -6,10 +6,13 @@ import stat
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
+from builder.executor.select import Member
 from builder.snapshots.filetree import Entry, join, parent, resolve
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from builder.executor.chmod import Mode
     from builder.executor.select import Source
     from builder.snapshots.view import View
@@ -55,12 +58,12 @@ class CopyPlan:
     """Collects the placements of one COPY or ADD over the view of its root file system."""
 
     def __init__(self, base: View, dest: str, rules: Rules) -> None:
-        """`dest` is absolute; with a trailing slash it is a directory whatever is there."""
+        """`dest` is absolute; with a trailing slash it is a directory in any case. `destination` is where it leads."""
         self._base = base
         self._dest = dest
         self._rules = rules
         self._kinds: dict[str, str] = {"": "dir"}
-        self._real = resolve(base, dest)
+        self.destination = resolve(base, dest)
         self.placements: list[Placement] = []
 
     def add(self, source: Source) -> None:
@@ -75,28 +78,32 @@ class CopyPlan:
         path = self._ready(self._target(file.name), is_dir=False)
         self._put(Placement("file", path, mode, uid, gid, content=file.content))
 
+    def add_members(self, members: Iterable[Member]) -> None:
+        """Place entries whose paths are those that they shall have."""
+        first: dict[tuple[object, int], str] = {}
+        for member in members:
+            self._place(member.path, member.entry, first)
+
     def make_destination(self) -> None:
         """Place the destination itself as a directory."""
-        self._make_directory(self._real)
+        there = self._base.entry(self.destination)
+        if (there and not there.is_dir) or self._kinds.get(self.destination, "dir") != "dir":
+            raise BuildError(
+                f"cannot copy to {self._dest!r}: it is not a directory there",
+                hint="choose another destination, or remove the file in an earlier step",
+            )
+        self._make_directory(self.destination)
 
     def _target(self, name: str) -> str:
         """The path of a copied file: inside `dest` when that is a directory, else `dest` itself, not followed."""
-        there = self._base.entry(self._real)
-        if self._dest.endswith("/") or (there and there.is_dir) or self._kinds.get(self._real) == "dir":
-            return join(self._real, name)
+        there = self._base.entry(self.destination)
+        if self._dest.endswith("/") or (there and there.is_dir) or self._kinds.get(self.destination) == "dir":
+            return join(self.destination, name)
         return resolve(self._base, self._dest, follow=False)
 
     def _add_directory(self, source: Source) -> None:
-        there = self._base.entry(self._real)
-        if (there and not there.is_dir) or self._kinds.get(self._real, "dir") != "dir":
-            raise BuildError(
-                f"cannot copy the directory {source.name or '/'!r} to {self._dest!r}: it is not a directory there",
-                hint="choose another destination, or remove the file in an earlier step",
-            )
-        self._make_directory(self._real)
-        first: dict[tuple[object, int], str] = {}
-        for member in source.members:
-            self._place(join(self._real, member.path), member.entry, first)
+        self.make_destination()
+        self.add_members(Member(join(self.destination, member.path), member.entry) for member in source.members)
 
     def _place(self, path: str, entry: Entry, first: dict[tuple[object, int], str]) -> None:
         """Place one source entry; `first` remembers where the first of several hard links went."""

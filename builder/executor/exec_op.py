@@ -68,6 +68,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Comm
         resolv_conf=_written(f"{work.room}/resolv.conf", _resolv_conf(op.network)),
         stubs=_made(f"{work.room}/stubs"),
         scratch=_made(f"{work.room}/root"),
+        scripts=tuple((name, os.fsencode(text)) for name, text in op.scripts),
     )
 
 

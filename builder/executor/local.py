@@ -100,16 +100,21 @@ class LocalExecutor:
             hashes.save()
 
     def _context_copy_key(self, op: CopyOp, input_keys: Sequence[str]) -> str:
-        name, sources = self.selected(op)
-        content = content_parts(sources, self.settings.contexts[name], self._hashes[name])
+        try:
+            name, sources = self.selected(op)
+            content = content_parts(sources, self.settings.contexts[name], self._hashes[name])
+        except BuildError as error:
+            error.span = error.span or self.graph.notes[ops.digest(op)].span
+            raise
         own = [field for field in op if field not in (op.root, op.source)]
         return self._keys.combine(op, [*own, content], input_keys[:1])
 
     def _load_snapshot(self, key: str, inputs: Sequence[Result]) -> Result | None:
-        name = self._cache.find(key)
-        if name is None or not self.store.trees.exists("snapshots", self.settings.owners(), name):
-            return None
-        return Result(name, inputs[0].snapshot.over(self._path(name)))
+        owners = self.settings.owners()
+        for name in (self._cache.find(key), self._cache.name(key, owners)):
+            if name and self.store.trees.exists("snapshots", owners, name):
+                return Result(name, inputs[0].snapshot.over(self._path(name)))
+        return None
 
     def _path(self, name: str) -> str:
         return self.store.trees.path("snapshots", self.settings.owners(), name)
@@ -117,7 +122,7 @@ class LocalExecutor:
     def _execute(self, op: Op, key: str, note: Note, inputs: Sequence[Snapshot], cancelled: Flag) -> Result:
         from builder.executor.perform import Work, perform
 
-        name = self._cache.name(key)
+        name = self._cache.name(key, self.settings.owners())
         trees = self.store.trees
         with trees.scratch() as staged, trees.scratch("work") as room:
             perform(Work(op, key, note, inputs, staged, room, cancelled), self)

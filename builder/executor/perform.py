@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
-from builder.executor import accounts, copy_op, exec_op
+from builder.executor import copy_op, exec_op
 from builder.executor.copy_key import changed_since
 from builder.executor.copy_op import Target
 from builder.executor.select import select_from_stage
@@ -46,10 +46,7 @@ def perform(work: Work, executor: LocalExecutor) -> None:
             case ExecOp():
                 exec_op.run(work.op, work, target, settings)
             case MkdirOp():
-                uid, gid, warning = accounts.owner(work.op.user, base)
-                copy_op.make_directory(work.op.path, (uid, gid), target)
-                if warning:
-                    settings.warn(f"WORKDIR {work.op.path}: {warning}")
+                copy_op.make_directory(work.op.path, copy_op.owner(work.op.user, "USER ", target), target)
             case CopyOp():
                 _copy(work.op, work, target, executor)
             case _:

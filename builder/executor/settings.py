@@ -55,9 +55,9 @@ class StepCache:
         record = self._records.get(key)
         return str(record["snapshot"]) if record and "snapshot" in record else None
 
-    def name(self, key: str) -> str:
-        """The id for a snapshot about to be made."""
-        return key
+    def name(self, key: str, owners: Owners) -> str:
+        """The id for a snapshot about to be made. Each format has its own: a step that runs again may differ."""
+        return f"{key}.{owners}"
 
     def remember(self, key: str, snapshot: str) -> None:
         self._records.put(key, {"snapshot": snapshot})
@@ -73,8 +73,8 @@ class NoCache(StepCache):
     def find(self, key: str) -> str | None:
         return self._made.get(key)
 
-    def name(self, key: str) -> str:
-        return f"{key[:40]}-{os.urandom(8).hex()}"
+    def name(self, key: str, owners: Owners) -> str:
+        return f"{key[:40]}-{os.urandom(8).hex()}.{owners}"
 
     def remember(self, key: str, snapshot: str) -> None:
         self._made[key] = snapshot

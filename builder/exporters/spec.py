@@ -38,6 +38,11 @@ class Output(NamedTuple):
         return cast("Compression | None", self.get("compression") or None)
 
     @property
+    def holds_rootfs(self) -> bool:
+        """Whether the output is the root file system itself and not an image of layers."""
+        return self.kind in ("tar", "local")
+
+    @property
     def is_directory(self) -> bool:
         return self.kind == "local" or self.get("tar") == "false"
 

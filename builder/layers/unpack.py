@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from builder.layers.codec import Reader
     from builder.layers.tree import Owners, Whiteouts
 
+# The modification time of a directory that no entry of the archive speaks of, as native/unpack.c sets it.
+IMPLIED_NS = 1
+
 _PIECE = 1 << 20
 _RATIO_FROM = 1 << 30
 # Not the archive's fault: the disk or the process is at its limit.

@@ -52,6 +52,9 @@ MASKED_DIRECTORIES = (
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+# Where heredocs that start with #! are executed, as the reference implementation has it.
+SCRIPTS = "/dev/pipes"
+
 # (path, is_dir) of what must exist in the root before anything can be mounted on it.
 MOUNT_POINTS = (
     ("/proc", True),
@@ -109,12 +112,15 @@ def unlink(target: str) -> Step:
     return ("unlink", "unlink", os.fsencode(target), b"", b"", b"", 0, False)
 
 
-def furnish(*, own_network: bool, many_ids: bool, hosts: bytes, resolv_conf: bytes) -> tuple[Step, ...]:
+def furnish(
+    *, own_network: bool, many_ids: bool, hosts: bytes, resolv_conf: bytes, scripts: Sequence[tuple[str, bytes]] = ()
+) -> tuple[Step, ...]:
     """Everything below the root, in order."""
     return (
         mount("proc", "/proc"),
         *_sys(own_network),
         *_dev(many_ids),
+        *_scripts(scripts),
         *_private_copy("/etc/hosts", hosts),
         *_private_copy("/etc/resolv.conf", resolv_conf),
         *_masks(),
@@ -153,6 +159,17 @@ def _dev_directories(many_ids: bool) -> Iterable[Step]:
     yield mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, terminals)
     yield mount("tmpfs", "/dev/shm", _SEALED, "mode=1777,size=65536k")
     yield mount("mqueue", "/dev/mqueue", optional=True)
+
+
+def _scripts(scripts: Sequence[tuple[str, bytes]]) -> Iterable[Step]:
+    """A file system of their own, because the step must not change what its cache key says it executes."""
+    if not scripts:
+        return
+    yield directory(SCRIPTS)
+    yield mount("tmpfs", SCRIPTS, MS_NOSUID | MS_NODEV, "mode=755")
+    for name, text in scripts:
+        yield file(f"{SCRIPTS}/{name}", text, mode=0o755)
+    yield read_only(SCRIPTS)
 
 
 def _private_copy(target: str, content: bytes) -> Iterable[Step]:

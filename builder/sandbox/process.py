@@ -47,6 +47,7 @@ class Command(NamedTuple):
     resolv_conf: str  # likewise at /etc/resolv.conf
     stubs: str  # a directory of ours in which `run` keeps stub layers; may be shared by all runs
     scratch: str  # an empty directory of ours, usable as a mount point; nothing is ever written in it
+    scripts: tuple[tuple[str, bytes], ...] = ()  # name and text of executables that the step finds in /dev/pipes
 
 
 class Child(NamedTuple):
@@ -162,6 +163,7 @@ def _furniture(command: Command, *, fresh_sys: bool = True) -> tuple[Step, ...]:
     return mounts.furnish(
         own_network=command.network == "none" and fresh_sys,
         many_ids=userns.entered() == "userns",
+        scripts=command.scripts,
         hosts=network.read(command.hosts),
         resolv_conf=network.read(command.resolv_conf),
     )

@@ -47,5 +47,5 @@ def read_ignore(directory: str, dockerfile: str | None = None) -> Ignore:
             continue
         except OSError as error:
             raise BuildError(f"cannot read {path}: {error.strerror}") from error
-        return parse_ignore(text, path)
+        return parse_ignore(text, os.path.normpath(path))
     return Ignore(())
