@@ -36,11 +36,11 @@ RUN rm -r /gone /removed /again && mkdir /again && echo new >/again/new && chmod
 RUN echo named >"/ünï côde" && chmod 4755 /tree/sub/file
 LABEL kind=everything
 USER 1234:4321
-WORKDIR /work/here
+WORKDIR /srv/here
 COPY --chown=1234 word .
 CMD ["/bin/sh", "-c", "id -u; id -g; pwd; cat word /tree/sub/file; test ! -e /removed"]
 """
-SAYS = "1234\n4321\n/work/here\nword\ncontent\n"
+SAYS = "1234\n4321\n/srv/here\nword\ncontent\n"
 
 
 class Entry(NamedTuple):
@@ -65,9 +65,9 @@ EXPECTED = {
     "tree/sub": Entry("<dir>", 0o755, (1234, 4321)),
     "tree/sub/file": Entry("content\n", 0o4755, (1234, 4321)),
     "two": Entry("linked\n", 0o644),
-    "work": Entry("<dir>", 0o755, (1234, 4321)),
-    "work/here": Entry("<dir>", 0o755, (1234, 4321)),
-    "work/here/word": Entry("word\n", 0o644, (1234, 1234)),
+    "srv": Entry("<dir>", 0o755, (1234, 4321)),
+    "srv/here": Entry("<dir>", 0o755, (1234, 4321)),
+    "srv/here/word": Entry("word\n", 0o644, (1234, 1234)),
     "ünï côde": Entry("named\n", 0o644),
 }
 ANYBODY = {path: entry._replace(owner=(0, 0)) for path, entry in EXPECTED.items()}
@@ -152,7 +152,7 @@ def test_type_docker_names_layers_whose_diff_ids_are_right(outputs: Outputs) -> 
     assert image["RepoTags"] == ["app:1"]
     assert config["rootfs"]["diff_ids"] == [diff_id(layer) for layer in layers]
     assert config["config"]["User"] == "1234:4321"
-    assert config["config"]["WorkingDir"] == "/work/here"
+    assert config["config"]["WorkingDir"] == "/srv/here"
 
 
 def _read(archive: tarfile.TarFile, name: str) -> bytes:

@@ -31,12 +31,6 @@ def files_of(rbuild: Rbuild, tmp_path: Path, *arguments: str | Path) -> dict[str
         return {member.name: archive.extractfile(member).read().decode("latin-1") for member in members}  # type: ignore[union-attr]
 
 
-def config_of(rbuild: Rbuild, image: str) -> dict[str, object]:
-    config = json.loads(rbuild("inspect", image).stdout)
-    assert isinstance(config, dict)
-    return config
-
-
 # The four shapes
 
 
@@ -175,7 +169,7 @@ def test_a_failing_stage_cancels_its_sibling_and_keeps_what_is_finished(
     assert failed.error["stage"] == "broken"
     assert failed.error["exit_code"] == 7
 
-    arguments = ["--build-arg=CODE=0", "--build-arg=PAUSE=0", context]
+    arguments: list[str | Path] = ["--build-arg=CODE=0", "--build-arg=PAUSE=0", context]
     again = build(rbuild, *arguments)
     assert "RUN echo shared >/shared" in again.steps("StepCached")
     assert files_of(rbuild, tmp_path, *arguments) == {"slow": "slow\n", "shared": "shared\n", "again": "shared\n"}

@@ -30,7 +30,7 @@ RUN mkdir -p /gone /again && echo old >/gone/old && echo old >/again/old && chmo
 RUN rm -r /gone /again && mkdir /again && echo new >/again/new && chmod 600 /tree/file && chmod 0 /one
 RUN true
 USER 1234
-WORKDIR /work/here
+WORKDIR /srv/here
 """
 TARGETS = {"client": "client", "server": "server", "everything": None}
 Digests = dict[str, str]
