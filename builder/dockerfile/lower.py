@@ -132,13 +132,16 @@ class _Lowering:
 
     def _lower_stage(self, stage: Stage) -> StageState:
         state = self._start(stage)
-        triggers = [parse_trigger(text, stage.origin.span) for text in state.config.on_build]
-        body = (*triggers, *stage.body)
-        around = _StageSurroundings(self, stage, sum(steps.is_step(item) for item in body))
+        body = self._body(state.config, stage)
+        around = _StageSurroundings(self, stage, _count(body))
         state = state._replace(config=state.config._replace(on_build=()), cmd_set=False)
         for item in body:
             state = steps.lower(state, item, around)
         return state
+
+    def _body(self, base: ImageConfig, stage: Stage) -> tuple[Instruction, ...]:
+        """The triggers of the base, then the instructions of the stage."""
+        return (*(parse_trigger(text, stage.origin.span) for text in base.on_build), *stage.body)
 
     def _start(self, stage: Stage) -> StageState:
         """What FROM gives: another stage, nothing, or an image, looked up in this order."""
@@ -182,11 +185,17 @@ class _Lowering:
         config = image.config
         if "PATH" not in dict(config.env):
             config = config._replace(env=(*config.env, ("PATH", DEFAULT_PATH)))
-        root = self.add_image(image, Note(stage.label, f"[{stage.label}] FROM {image.name}", stage.origin.span))
+        step = f"[{stage.label} 1/{_count(self._body(config, stage))}] FROM {image.name}"
+        root = self.add_image(image, Note(stage.label, step, stage.origin.span))
         return StageState(root, config, base=image, variables=config.env)
 
     def add_image(self, image: ResolvedImage, note: Note) -> str:
         return self.builder.add(ImageOp(image.manifest, tuple(layer.diff_id for layer in image.layers)), note)
+
+
+def _count(body: tuple[Instruction, ...]) -> int:
+    """The steps of a stage, FROM included."""
+    return 1 + sum(steps.is_step(item) for item in body)
 
 
 class _StageSurroundings:
@@ -203,7 +212,7 @@ class _StageSurroundings:
         self.state_of = lowering.state_of
         self._lowering = lowering
         self._label = stage.label
-        self._total = count + 1
+        self._total = count
         self._shown = 1
 
     def image_root(self, name: str, span: Span) -> str:

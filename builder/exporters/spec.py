@@ -56,10 +56,12 @@ def parse_output(text: str) -> Output:
         return Output("tar", "-") if text == "-" else Output("local", text)
     fields = _fields(text)
     kind = fields.pop("type", "")
-    dest = fields.pop("dest", "")
+    dest = fields.pop("dest", "-")
     _check_kind(kind, text)
+    if not dest:
+        raise UsageError(f"-o {text}: dest= is empty", hint="name a file or directory, or - for standard output")
     attributes = tuple(sorted((key, _attribute(kind, key, value)) for key, value in fields.items()))
-    output = Output(kind, dest or "-", attributes)
+    output = Output(kind, dest, attributes)
     if output.is_directory and output.dest == "-":
         raise UsageError(f"-o {text}: a directory is written, so dest= has to name it")
     return output
