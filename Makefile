@@ -45,8 +45,8 @@ check-c: $(VENV)/.installed
 
 # The sanitizers get a copy of the tree: their extension must never be picked up by a plain run.
 test-asan: $(VENV)/.built tools ## run the tests of the C code under AddressSanitizer and UBSan
-	@mkdir -p $(ASAN) && rm -rf $(ASAN)/builder $(ASAN)/tests $(ASAN)/native
-	@cp -Rp builder native tests examples pyproject.toml README.md LICENSE $(ASAN)/ && rm -f $(ASAN)/builder/*.so
+	@mkdir -p $(ASAN) && rm -rf $(ASAN)/builder $(ASAN)/tests $(ASAN)/native $(ASAN)/tools
+	@cp -Rp builder native tests tools examples pyproject.toml README.md LICENSE $(ASAN)/ && rm -f $(ASAN)/builder/*.so
 	cd $(ASAN) && CC=gcc CFLAGS="$(ASAN_FLAGS)" $(CURDIR)/$(BIN)/python -W ignore -c 'from setuptools import setup; setup()' \
 	    -q build_ext --inplace
 	cd $(ASAN) && PYTHONPATH=. PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.command import Rbuild, runs_here
+from tests.support.command import Rbuild, tier_works
 from tests.support.tools import need_tool
 
 # A shared machine stalls now and then: time says nothing about a property.
@@ -37,7 +37,7 @@ def rbuild(tmp_path: Path) -> Iterator[Rbuild]:
 @pytest.fixture
 def sandbox() -> None:
     """For tests that RUN: skips where the host gives no tier for it."""
-    if not runs_here():
+    if not tier_works():
         pytest.skip("this host gives no user namespace to RUN in")
 
 

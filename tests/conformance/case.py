@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from builder.cli.console import Console
 from builder.cli.main import main
-from builder.errors import BuildError
-from builder.sandbox.tiers import choose
 from tests.support import setup_text, tree_text
+from tests.support.command import tier_works
 
 BUSYBOX = "busybox"
 TIERS_VARIABLE = "RBUILD_TEST_TIERS"
@@ -40,7 +39,7 @@ class Case(NamedTuple):
         if not self.runs:
             return os.environ.get(TIERS_VARIABLE, "none").split(",")
         wanted = (self.text("tiers") or "userns single").split()
-        return [tier for tier in wanted if _is_given(tier)]
+        return [tier for tier in wanted if tier_works(tier)]
 
     def lay_out(self, context: Path) -> None:
         """The context, with fixed modes whatever the umask."""
@@ -57,14 +56,6 @@ class Built(NamedTuple):
     digest: str
     config: dict[str, Any]
     layers: list[bytes]
-
-
-def _is_given(tier: str) -> bool:
-    try:
-        choose(tier, True)
-    except BuildError:
-        return False
-    return True
 
 
 def run_rbuild(words: list[str], cwd: Path) -> tuple[int, str]:

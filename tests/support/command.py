@@ -6,10 +6,9 @@ import os
 import pwd
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from builder.errors import BuildError
 
 
 class Rbuild(NamedTuple):
@@ -75,12 +74,8 @@ class Rbuild(NamedTuple):
 _REMOVE = Path(__file__).resolve().parents[2] / "tools" / "remove"
 
 
-def runs_here() -> bool:
-    """Whether this host gives any tier in which RUN works."""
-    from builder.sandbox.tiers import choose
-
-    try:
-        choose(None, True)
-    except BuildError:
-        return False
-    return True
+@cache
+def tier_works(tier: str = "") -> bool:
+    """Whether RUN works here in `tier`, or in any. A new process is asked: the probe forks, and test runners have threads."""
+    program = "import sys; from builder.sandbox.tiers import choose; choose(sys.argv[1] or None, True)"
+    return subprocess.run([sys.executable, "-c", program, tier], capture_output=True, check=False).returncode == 0

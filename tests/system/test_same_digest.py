@@ -15,7 +15,7 @@ import pytest
 
 from builder.sandbox.tiers import Tier
 from tests.support.builds import GUIDE, build_busybox, build_go, write_context
-from tests.support.command import Rbuild, runs_here
+from tests.support.command import Rbuild, tier_works
 from tests.support.tools import ROOT, need_tool
 
 # All that a file system can hold and a tier might tell differently.
@@ -70,7 +70,7 @@ class Site:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Where `expected` was built; its cache is warm."""
-    if not runs_here():
+    if not tier_works():
         pytest.skip("this host gives no user namespace to RUN in")
     site = Site(tmp_path_factory.mktemp("home"), Path(need_tool("busybox")))
     site.prepare()
