@@ -76,6 +76,6 @@ _REMOVE = Path(__file__).resolve().parents[2] / "tools" / "remove"
 
 @cache
 def tier_works(tier: str = "") -> bool:
-    """Whether RUN works here in `tier`, or in any. A new process is asked: the probe forks, and test runners have threads."""
+    """Whether RUN works here in `tier`, or in any. A new process is asked: the probe forks, and pytest has threads."""
     program = "import sys; from builder.sandbox.tiers import choose; choose(sys.argv[1] or None, True)"
     return subprocess.run([sys.executable, "-c", program, tier], capture_output=True, check=False).returncode == 0
