@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile import steps
 from builder.dockerfile.expand import expand
+from builder.dockerfile.frontend import check_syntax
 from builder.dockerfile.parser import parse_trigger
 from builder.dockerfile.stages import Stage, StageGraph
 from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
 
 def lower(dockerfile: Dockerfile, target: str | None, settings: Settings) -> Plan:
     """The plan for one target. Raises DockerfileError, NotSupported or NotFound, each with its place in the file."""
+    check_syntax(dockerfile, settings.build_args)
     lowering = _Lowering(dockerfile, target, settings)
     wanted = lowering.stages.target(target, dockerfile.file)
     for stage in stages_of.order(lowering.stages, wanted, settings.replaced | settings.contexts):

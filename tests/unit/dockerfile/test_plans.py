@@ -121,6 +121,20 @@ def test_an_error_names_the_line_and_the_cause(source: str, message: str, line: 
     assert (caught.value.span.file, caught.value.span.first) == ("Dockerfile", line)
 
 
+@pytest.mark.parametrize("image", ["docker/dockerfile:1", "docker.io/docker/dockerfile:1.7-labs", "dockerfile.v0"])
+def test_dockers_own_frontend_is_built_in_e_t4(image: str) -> None:
+    planned(f"# syntax={image}\nFROM scratch\nCOPY x /\n")
+
+
+def test_another_frontend_is_refused_with_its_line() -> None:
+    with pytest.raises(BuildError, match="frontends are not supported") as caught:
+        planned("#!/bin/x\n# syntax=evil/frontend:1\nFROM scratch\n")
+    assert caught.value.span == Span("Dockerfile", 2, 2)
+
+    with pytest.raises(BuildError, match="frontends are not supported"):
+        planned("FROM scratch\n", BUILDKIT_SYNTAX="evil/frontend")
+
+
 def test_what_an_unneeded_stage_says_is_no_error() -> None:
     planned("FROM scratch AS bad\nRUN --mount=type=tmpfs,target=/t x\nFROM scratch\nCOPY x /\n")
 
