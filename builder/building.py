@@ -294,7 +294,7 @@ class _Work:
             self._emit(
                 events.BuildStarted(time.monotonic(), self._planned.file, self._plan.stage, steps, self._tier or "")
             )
-            for name in set(self._plan.unused_args) - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX"}:
+            for name in sorted(set(self._plan.unused_args) - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX"}):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")
 
     def _tell_cached(self) -> None:
