@@ -164,6 +164,7 @@ class _Work:
         self._plan = self._planned.plan
         self._tier: Tier | None = None
         self._announced = False
+        self._shared: str | None = None
         self._cache = NoCache(store) if request.no_cache else StepCache(store)
         self._executor = LocalExecutor(self._plan.graph, store, self._cache, solver_keys, self._settings())
         self._keys = solver_keys.all_keys(self._plan.graph, self._executor, [self._plan.target])
@@ -217,6 +218,7 @@ class _Work:
             tier=self._enter,
             output=self._output,
             logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
+            room=self._room,
             proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
         )
 
@@ -263,6 +265,13 @@ class _Work:
     def _root(self) -> Snapshot:
         """The root file system of the image, for outputs that hold it and not its layers."""
         return self._solve([self._plan.target])[self._plan.target].snapshot
+
+    def _room(self) -> str:
+        """A directory of this build, for what its steps share."""
+        if self._shared is None:
+            self._shared = self._store.lease.staging("shared")
+        os.makedirs(self._shared, exist_ok=True)
+        return self._shared
 
     def _owners(self) -> Owners:
         from builder.sandbox.tiers import owners_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -64,10 +65,10 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Comm
         lowers=tuple(f"{tree}/diff" for tree in work.inputs[0].trees),
         upper=f"{work.tree}/diff",
         work=_made(f"{work.room}/work"),
-        hosts=_written(f"{work.room}/hosts", HOSTS.encode()),
-        resolv_conf=_written(f"{work.room}/resolv.conf", _resolv_conf(op.network)),
-        stubs=_made(f"{work.room}/stubs"),
-        scratch=_made(f"{work.room}/root"),
+        hosts=_written(f"{settings.room()}/hosts", HOSTS.encode()),
+        resolv_conf=_written(f"{settings.room()}/resolv.conf.{op.network}", _resolv_conf(op.network)),
+        stubs=_made(f"{settings.room()}/stubs"),
+        scratch=_made(f"{settings.room()}/root"),
         scripts=tuple((name, os.fsencode(text)) for name, text in op.scripts),
     )
 
@@ -97,8 +98,12 @@ def _made(path: str) -> str:
 
 
 def _written(path: str, content: bytes) -> str:
-    with open(path, "wb") as file:
-        file.write(content)
+    """A file that all steps of a build share: its name appears with its content, whoever comes first."""
+    if not os.path.exists(path):
+        staged = f"{path}.{threading.get_ident()}"
+        with open(staged, "wb") as file:
+            file.write(content)
+        os.rename(staged, path)
     return path
 
 

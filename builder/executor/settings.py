@@ -31,7 +31,8 @@ class Settings(NamedTuple):
 
     `tier` and `owners` are asked when a tree is looked for or made, not before: they may enter a user
     namespace. `output(key, stream, line)` is told every line of a RUN, and `logs` is where they are kept.
-    `proxies` reach a RUN but no key: they say how to fetch, not what.
+    `room` is a directory for what the steps of this build share. `proxies` reach a RUN but no key: they
+    say how to fetch, not what.
     """
 
     contexts: Mapping[str, ContextTree]
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     warn: Callable[[str], None]
     output: Callable[[str, int, bytes], None]
     logs: str
+    room: Callable[[], str]
     proxies: tuple[tuple[str, str], ...]
 
 

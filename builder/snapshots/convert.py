@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 from builder.errors import Cancelled
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # Part of every record's key: raised whenever the same tree would give other bytes.
 FORMAT = 1
 
+_UNCHANGED = "unchanged"  # the id, in records, of every tree that changes nothing
 _MEDIA_TYPES = {"gzip": mediatypes.LAYER_GZIP, "zstd": mediatypes.LAYER_ZSTD, "none": mediatypes.LAYER}
 
 
@@ -47,7 +49,19 @@ def find_layer(store: Store, snapshot: str, packing: Packing) -> Layer | None:
 
 
 def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag) -> Layer:
-    """Pack the topmost tree of `snapshot` against those below it, into the store's blobs."""
+    """Pack the topmost tree of `snapshot` against those below it, into the store's blobs.
+
+    A tree in which nothing changed is packed once for all.
+    """
+    names = [name] if os.listdir(f"{snapshot.trees[0]}/diff") else [name, _UNCHANGED]
+    layer = find_layer(store, names[-1], packing) or _pack(store, snapshot, owners, packing, cancelled)
+    record = {"digest": layer.descriptor.digest, "size": layer.descriptor.size, "diff_id": layer.diff_id}
+    for known in names:
+        store.records.put(_key(known, packing), dict(record))
+    return layer
+
+
+def _pack(store: Store, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag) -> Layer:
     from builder.layers.pack import pack_diff
 
     with store.blobs.ingest(hashed=False) as ingest:
@@ -60,8 +74,6 @@ def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, pack
             compression=packing.compression,
         )
         descriptor = ingest.commit(packing.media_type, packed.digest, packed.size)
-    record = {"digest": descriptor.digest, "size": descriptor.size, "diff_id": packed.diff_id}
-    store.records.put(_key(name, packing), dict(record))
     return Layer(descriptor, packed.diff_id)
 
 
