@@ -199,15 +199,18 @@ def test_real_owners_inside_a_user_namespace(tmp_path: Path) -> None:
         pytest.skip("is inside already")
     need_tool("newuidmap")
     inside = (
-        "import sys, pytest\n"
+        "import shutil, sys, pytest\n"
         "from builder.sandbox.userns import enter\n"
         "enter('userns')\n"
-        "sys.exit(pytest.main(sys.argv[1:]))\n"
+        "status = pytest.main(sys.argv[2:])\n"
+        "shutil.rmtree(sys.argv[1], ignore_errors=True)\n"  # outside, nobody may remove what sub-ids own
+        "sys.exit(status)\n"
     )
+    room = f"{tmp_path}/inside"
     suites = [f"tests/native/test_{name}.py" for name in ("round_trip", "diff", "place", "trees")]
 
     done = subprocess.run(
-        [sys.executable, "-c", inside, "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/inside", *suites],
+        [sys.executable, "-c", inside, room, "-q", "-p", "no:cacheprovider", f"--basetemp={room}", *suites],
         cwd=ROOT,
         env={**os.environ, "RBUILD_TEST_INSIDE": "1", "PYTEST_ADDOPTS": "-k real"},
         capture_output=True,
