@@ -56,6 +56,7 @@ _PROXIES = frozenset(
 class BuildRequest(NamedTuple):
     """What to build. `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
 
+    `offline` always holds: nothing but a RUN opens a socket yet.
     `build_contexts` are pairs of name and value; `jobs` None means as many as there are CPUs.
     """
 
@@ -107,10 +108,13 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     begin = time.monotonic()
     with Store.open(request.store) as store:
         work = _Work(request, store, emit, cancelled or Never())
-        image = work.image(request.compression)
-        work.publish(image)
-        for output in request.outputs:
-            work.export(output)
+        try:
+            image = work.image(request.compression)
+            work.publish(image)
+            for output in request.outputs:
+                work.export(output)
+        finally:
+            work.close()
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
@@ -120,10 +124,11 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     with Store.open(request.store) as store:
-        plan = _Planned(request, store).plan
+        planned = _Planned(request, store)
+        planned.close()
     from builder.graph import text
 
-    return text.dump(plan.graph, [plan.target])
+    return text.dump(planned.plan.graph, [planned.plan.target])
 
 
 class _Planned:
@@ -134,13 +139,13 @@ class _Planned:
         named = parse_contexts(request.build_contexts)
         platform = host()
         self.file = definition.file
-        self.build_args = {name: os.environ.get(name) if value is None else value for name, value in request.build_args}
+        given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.resolver = Resolver(store, named, platform)
         self.contexts = {"": open_context(request.context, read_ignore(request.context, definition.file))}
         for name, path in named.directories.items():
             self.contexts[name] = open_context(path, read_ignore(path), f"build context {name}")
         settings = lower.Settings(
-            build_args={name: value for name, value in self.build_args.items() if value is not None},
+            build_args={name: value for name, value in given if value is not None},
             labels=request.labels,
             contexts=frozenset(named.directories),
             replaced=frozenset(named.images),
@@ -150,6 +155,11 @@ class _Planned:
         )
         self.plan = lower.lower(parse(definition.content, definition.file), request.target, settings)
         self.args = settings.build_args
+
+    def close(self) -> None:
+        """Give the descriptors of the contexts back: a process may build many times."""
+        for context in self.contexts.values():
+            context.close()
 
 
 class _Work:
@@ -185,6 +195,9 @@ class _Work:
         self._tell_cached()
         base = self._plan.base.layers if self._plan.base else ()
         return assemble(self._config(), [*base, *(layer for layer in layers if layer)])
+
+    def close(self) -> None:
+        self._planned.close()
 
     def publish(self, image: Image) -> None:
         """Documents first, names last: a name never stands for half an image."""

@@ -37,10 +37,6 @@ _COMPRESSION = {
 }
 
 
-def is_layer(media_type: str) -> bool:
-    return media_type in _COMPRESSION
-
-
 def may_be_absent(media_type: str) -> bool:
     """True for layers whose bytes need not be with the image (nondistributable, "foreign")."""
     return media_type == DOCKER_FOREIGN or media_type.startswith(_NONDISTRIBUTABLE)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 if TYPE_CHECKING:
     from builder.events import Event
 
-MODES = ("auto", "plain", "tty", "json", "quiet")
-
 
 class Renderer(Protocol):
     """Shows events as they come.

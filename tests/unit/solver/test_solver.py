@@ -40,8 +40,11 @@ class Drawing:
             raise BuildError(f"{name} failed")
         if name == "slow":
             self.slow_started.set()
-            while not cancelled.is_set():
+            for _ in range(1000):
+                if cancelled.is_set():
+                    break
                 threading.Event().wait(0.01)
+            assert cancelled.is_set(), "nobody was told to stop"
             raise Cancelled("stopped")
         self.known[key] = f"{name}({', '.join(inputs)})"
         return self.known[key]
