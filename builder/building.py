@@ -53,11 +53,24 @@ _PROXIES = frozenset(
 )
 
 
+class Secret(NamedTuple):
+    """A secret that a RUN may mount: `kind` is file or env, `value` the path or the variable's name."""
+
+    id: str
+    kind: str
+    value: str
+
+
 class BuildRequest(NamedTuple):
-    """What to build. `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
+    """What to build: the options of `rbuild build`, under their names.
+
+    `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
 
     `offline` always holds: nothing but a RUN opens a socket yet.
     `build_contexts` are pairs of name and value; `jobs` None means as many as there are CPUs.
+    `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
+    `annotations` are pairs of a key, with the level before it where one is written (`index:`), and a value.
+    `ssh` are pairs of id and the paths of a socket or of keys, none meaning the agent of the environment.
     """
 
     context: str = "."
@@ -75,6 +88,17 @@ class BuildRequest(NamedTuple):
     network: str = "default"
     compression: Compression = "gzip"
     offline: bool = False
+    platforms: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    no_cache_filter: tuple[str, ...] = ()
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    hostname: str = ""
+    shm_size: int = 0
+    ulimits: tuple[tuple[str, int, int], ...] = ()
+    allow: frozenset[str] = frozenset()
+    secrets: tuple[Secret, ...] = ()
+    ssh: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    strict: bool = False
 
 
 class BuildResult(NamedTuple):

@@ -58,13 +58,6 @@ def parse_reference(text: str) -> Reference:
     return parse(text).or_latest()
 
 
-def platforms(text: str) -> tuple[str, str]:
-    """The platform that `text` means, and this host's, in one spelling."""
-    from builder.oci.platform import host, parse_platform
-
-    return str(parse_platform(text)), str(host())
-
-
 def parse_output(text: str) -> Output:
     from builder.exporters.spec import parse_output as parse
 
@@ -91,7 +84,6 @@ class Doors(NamedTuple):
     dockerfile_text: Callable[[bytes, str], str] = dockerfile_text
     open_store: Callable[[str | None], Store] = open_store
     parse_reference: Callable[[str], Reference] = parse_reference
-    platforms: Callable[[str], tuple[str, str]] = platforms
     parse_output: Callable[[str], Output] = parse_output
     load_archive: Callable[[str, Store], list[str]] = load_archive
     choose_tier: Callable[[str | None, bool, str | None], str] = choose_tier

@@ -78,6 +78,7 @@ REQUEST = (
         "A directory or image (oci-layout://PATH[:TAG]) that FROM and --from call NAME.",
     ),
     Option(("--no-cache",), FLAG, help="Run every step again."),
+    Option(("--no-cache-filter",), REPEAT, "STAGE[,STAGE]", "Run every step of these stages again."),
     Option(
         ("--network",),
         VALUE,
@@ -92,7 +93,18 @@ REQUEST = (
         "Isolation of RUN. Default: auto, the strongest that this host gives and the build needs.",
         ("auto", "userns", "single", "none"),
     ),
-    Option(("--platform",), VALUE, "OS/ARCH", "Only this host's own platform, so far."),
+    Option(("--platform",), REPEAT, "OS/ARCH[,…]", "Build for these platforms; several give an index."),
+    Option(("--annotation",), REPEAT, "[LEVEL:]KEY=VALUE", "Annotate the manifest, or with index: the index."),
+    Option(("--add-host",), REPEAT, "NAME:ADDRESS", "Add a line to /etc/hosts of RUN."),
+    Option(("--hostname",), VALUE, "NAME", "Host name of RUN. Default: buildkitsandbox."),
+    Option(("--shm-size",), VALUE, "SIZE", "Size of /dev/shm in RUN. Default: 64m."),
+    Option(("--ulimit",), REPEAT, "NAME=SOFT[:HARD]", "Resource limits of RUN, as in nofile=1024:4096."),
+    Option(("--allow",), REPEAT, "RIGHT", "Give RUN a right that it asks for: network.host, security.insecure."),
+    Option(
+        ("--secret",), REPEAT, "id=NAME[,src=FILE|env=VAR]", "A secret for RUN --mount=type=secret. May be repeated."
+    ),
+    Option(("--ssh",), REPEAT, "default|ID[=SOCKET|KEY]", "An ssh agent, or keys, for RUN --mount=type=ssh."),
+    Option(("--strict",), FLAG, help="Fail on what rarely means what it says: see docs/checks.md."),
     Option(
         ("--compression",),
         VALUE,
@@ -126,11 +138,11 @@ REPORT = (
 
 # docker buildx build and docker build
 _DOCKER = refused(
-    "--add-host --allow --annotation --attest --builder --cache-from --cache-to --call --cgroup-parent "
+    "--attest --builder --cache-from --cache-to --call --cgroup-parent "
     "--check --compress --cpu-period --cpu-quota --cpu-shares/-c --cpuset-cpus --cpuset-mems --debug/-D "
     "--detach --disable-content-trust --force-rm --group --invoke --load --memory/-m --memory-swap "
-    "--no-cache-filter --policy --print --provenance --proxy-network --pull --push --resource --rm --root "
-    "--sbom --secret --security-opt --server-config --shm-size --squash --ssh --ulimit"
+    "--policy --print --provenance --proxy-network --pull --push --resource --rm --root "
+    "--sbom --security-opt --server-config --squash "
 )
 # buildah build, and podman build on top of it
 _BUILDAH = refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, cast
 
+from builder.cli import request_values as values
 from builder.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "gi
 def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -> BuildRequest:
     """Raises UsageError for the first value that cannot be right."""
     here = context(arguments)
-    _check_platform(arguments.one("platform"), doors)
     return doors.request_type()(
         context=here,
         dockerfile=dockerfile(arguments, here),
@@ -39,6 +39,17 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         network=arguments.one("network") or "default",
         compression=cast("Compression", arguments.one("compression") or "gzip"),
         offline=arguments.flag("offline"),
+        platforms=values.platforms(arguments.all("platform")),
+        annotations=values.annotated(arguments.all("annotation")),
+        no_cache_filter=tuple(name for text in arguments.all("no-cache-filter") for name in text.split(",") if name),
+        add_hosts=values.hosts(arguments.all("add-host")),
+        hostname=arguments.one("hostname") or "",
+        shm_size=values.size("--shm-size", arguments.one("shm-size")),
+        ulimits=values.ulimits(arguments.all("ulimit")),
+        allow=values.entitlements(arguments.all("allow")),
+        secrets=values.secrets(arguments.all("secret")),
+        ssh=values.agents(arguments.all("ssh")),
+        strict=arguments.flag("strict"),
     )
 
 
@@ -130,14 +141,3 @@ def _jobs(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise UsageError(f"--jobs {text}: expected a number, at least 1")
     return int(text)
-
-
-def _check_platform(wanted: str | None, doors: Doors) -> None:
-    if wanted in (None, "local"):
-        return
-    try:
-        asked, host = doors.platforms(wanted)
-    except BuildError as error:
-        raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
-    if asked != host:
-        raise UsageError(f"--platform {wanted} is not supported yet: only this host's own platform, {host}, is")

@@ -29,8 +29,34 @@ class ContextOp(NamedTuple):
     name: str
 
 
+class MountPoint(NamedTuple):
+    """What a RUN finds at `target` (absolute; "" for a secret that is an environment variable alone).
+
+    `source` is the op whose `path` is bound (bind) or copied into a new cache; "" where there is none.
+    `size` is in bytes, 0 for no limit. Secrets and ssh agents are named by `id`; what they hold is in no op.
+    """
+
+    kind: str  # bind, cache, tmpfs, secret or ssh
+    target: str
+    source: str = ""
+    path: str = ""
+    id: str = ""
+    readonly: bool = False
+    sharing: str = ""
+    size: int = 0
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    required: bool = False
+    env: str = ""
+
+
 class ExecOp(NamedTuple):
-    """Run a process on a root file system; the result is the changed root."""
+    """Run a process on a root file system; the result is the changed root.
+
+    `hosts` are name and address for /etc/hosts, `ulimits` name, soft and hard limit, `shm_size` bytes of /dev/shm (0:
+    the default). `platform` is that of the programs where it is not the builder's own, else "".
+    """
 
     root: str
     argv: tuple[str, ...]
@@ -40,6 +66,12 @@ class ExecOp(NamedTuple):
     network: str
     hostname: str
     scripts: tuple[tuple[str, str], ...] = ()  # name and text of scripts to execute from /dev/pipes
+    mounts: tuple[MountPoint, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    ulimits: tuple[tuple[str, int, int], ...] = ()
+    shm_size: int = 0
+    security: str = "sandbox"
+    platform: str = ""
 
 
 class InlineFile(NamedTuple):
@@ -81,7 +113,9 @@ Op = ScratchOp | ImageOp | ContextOp | ExecOp | CopyOp | MkdirOp
 def inputs(op: Op) -> tuple[str, ...]:
     """Digests of the ops that this one reads; the root that it changes comes first."""
     match op:
-        case ExecOp() | MkdirOp():
+        case ExecOp():
+            return (op.root, *(mount.source for mount in op.mounts if mount.source))
+        case MkdirOp():
             return (op.root,)
         case CopyOp():
             return (op.root, op.source) if op.paths else (op.root,)

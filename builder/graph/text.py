@@ -35,7 +35,11 @@ def _block(graph: Graph, digest: str, numbers: dict[str, int]) -> str:
 def _fields(op: Op) -> list[tuple[str, object]]:
     skipped = _INPUTS if not isinstance(op, CopyOp) or op.paths else _INPUTS - {"source"}
     pairs = zip(op._fields, op, strict=True)
-    return [(name, value) for name, value in pairs if name not in skipped and value not in ((), None, False, "")]
+    return [
+        (name, value)
+        for name, value in pairs
+        if name not in skipped and value not in ((), None, False, "", 0, "sandbox")
+    ]
 
 
 def _value(value: object) -> str:

@@ -166,7 +166,6 @@ def rooms(library: Library | None = None, store: Store | None = None, **others: 
         "dockerfile_text": lambda content, file: f"{file}: {content.decode()}",
         "open_store": lambda root: store,
         "parse_reference": parse_reference,
-        "platforms": lambda text: (text, "linux/amd64"),
         "parse_output": parse_output,
         "load_archive": lambda path, store: [f"loaded:{path}"],
         "choose_tier": lambda requested, needs_run, store: requested or "userns",

@@ -104,7 +104,6 @@ def test_an_empty_value_is_as_none() -> None:
         ("--build-arg =x", "--build-arg =x: expected KEY[=VALUE]"),
         ("--build-context name", "--build-context name: expected NAME=VALUE"),
         (". extra", "unexpected argument: extra"),
-        ("--secret id=x", "--secret is not supported yet"),
         ("--push", "--push is not supported yet"),
         ("--push=false", "--push is not supported yet"),
         ("-v /a:/b", "-v is not supported yet"),
