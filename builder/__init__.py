@@ -9,7 +9,7 @@ __version__ = "0.1.0.dev0"
 
 _FACE = {
     "build": "builder.building",
-    "BuildRequest": "builder.building",
+    "BuildRequest": "builder.request",
     "BuildError": "builder.errors",
     "Event": "builder.events",
 }

@@ -1,8 +1,8 @@
 """The whole build on one page: the only place where meaning and matter meet.
 
-Dockerfile ─► plan ─► keys ─► layers that are known already
-                              └─ the others: solve ─► pack
-           ─► image ─► store, tags ─► outputs
+Dockerfile ─► plans ─► keys ─► layers that are known already        (one plan for each platform,
+                               └─ the others: solve ─► pack          all over one graph)
+           ─► images ─► index ─► store, tags ─► outputs
 """
 
 from __future__ import annotations
@@ -12,38 +12,39 @@ import time
 from typing import TYPE_CHECKING
 
 from builder import events
-from builder.dockerfile import lower
-from builder.dockerfile.parser import parse
+from builder.errors import UsageError
 from builder.executor.local import LocalExecutor, Result
-from builder.executor.settings import NoCache, StepCache
+from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
-from builder.graph.ops import ExecOp, makes_layer
-from builder.oci.assemble import assemble
-from builder.oci.platform import host
+from builder.graph.ops import ExecOp, inputs, makes_layer
+from builder.oci.annotations import Annotations
+from builder.oci.assemble import assemble, assemble_index
+from builder.oci.descriptor import describe
 from builder.oci.reference import parse_reference
+from builder.planning import Planned
+from builder.request import BuildResult
 from builder.snapshots.convert import Packing, find_layer, make_layer
 from builder.solver import keys as solver_keys
 from builder.solver.report import Report
 from builder.solver.solver import Solver
 from builder.sources import epoch
-from builder.sources.context import open_context
-from builder.sources.definition import read_dockerfile, read_ignore
-from builder.sources.resolver import Resolver, parse_contexts
 from builder.store.store import Store
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from builder.dockerfile.state import Plan
     from builder.events import Emit, Flag
+    from builder.exporters.exporter import Rootfs
     from builder.exporters.spec import Output
     from builder.layers.codec import Compression
     from builder.layers.tree import Owners
     from builder.oci.assemble import Image, Layer
     from builder.oci.config import ImageConfig
     from builder.oci.descriptor import Descriptor
+    from builder.request import BuildRequest
     from builder.sandbox.tiers import Tier
-    from builder.snapshots.snapshot import Snapshot
 
 
 _PROXIES = frozenset(
@@ -53,63 +54,24 @@ _PROXIES = frozenset(
 )
 
 
-class Secret(NamedTuple):
-    """A secret that a RUN may mount: `kind` is file or env, `value` the path or the variable's name."""
+class Built(NamedTuple):
+    """What a build made: one image for each platform, and the descriptor of the manifest or index that is the result.
 
-    id: str
-    kind: str
-    value: str
-
-
-class BuildRequest(NamedTuple):
-    """What to build: the options of `rbuild build`, under their names.
-
-    `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
-
-    `offline` always holds: nothing but a RUN opens a socket yet.
-    `build_contexts` are pairs of name and value; `jobs` None means as many as there are CPUs.
-    `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
-    `annotations` are pairs of a key, with the level before it where one is written (`index:`), and a value.
-    `ssh` are pairs of id and the paths of a socket or of keys, none meaning the agent of the environment.
+    `index_bytes` are empty where there is no index.
     """
 
-    context: str = "."
-    dockerfile: str | None = None
-    target: str | None = None
-    tags: tuple[str, ...] = ()
-    build_args: tuple[tuple[str, str | None], ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-    build_contexts: tuple[tuple[str, str], ...] = ()
-    outputs: tuple[Output, ...] = ()
-    store: str | None = None
-    isolation: str | None = None
-    jobs: int | None = None
-    no_cache: bool = False
-    network: str = "default"
-    compression: Compression = "gzip"
-    offline: bool = False
-    platforms: tuple[str, ...] = ()
-    annotations: tuple[tuple[str, str], ...] = ()
-    no_cache_filter: tuple[str, ...] = ()
-    add_hosts: tuple[tuple[str, str], ...] = ()
-    hostname: str = ""
-    shm_size: int = 0
-    ulimits: tuple[tuple[str, int, int], ...] = ()
-    allow: frozenset[str] = frozenset()
-    secrets: tuple[Secret, ...] = ()
-    ssh: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    strict: bool = False
+    images: tuple[Image, ...]
+    result: Descriptor
+    index_bytes: bytes = b""
 
+    @property
+    def size(self) -> int:
+        """Bytes of all layers and documents."""
+        return sum(image.size for image in self.images) + len(self.index_bytes)
 
-class BuildResult(NamedTuple):
-    """`digest` is that of the manifest. `cached` and `executed` count steps."""
-
-    name: str
-    digest: str
-    config_digest: str
-    descriptor: Descriptor
-    cached: int
-    executed: int
+    @property
+    def config_digest(self) -> str:
+        return "" if self.index_bytes else self.images[0].config.digest
 
 
 class Never:
@@ -124,7 +86,7 @@ def nobody(event: events.Event) -> None:
 
 
 def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = None) -> BuildResult:
-    """Build one image, tag it, write the outputs. Raises BuildError.
+    """Build one image, or an index of one for each platform, tag it, write the outputs. Raises BuildError.
 
     A build that has something to run moves this process into a user namespace of its own for good; the
     kernel allows that only while the process has one thread.
@@ -133,8 +95,8 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     with Store.open(request.store) as store:
         work = _Work(request, store, emit, cancelled or Never())
         try:
-            image = work.image(request.compression)
-            work.publish(image)
+            built = work.built(request.compression)
+            work.publish(built)
             for output in request.outputs:
                 work.export(output)
         finally:
@@ -142,48 +104,17 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
-    return BuildResult(name, image.manifest.digest, image.config.digest, image.manifest, report.hits, report.executed)
+    return BuildResult(name, built.result.digest, built.config_digest, built.result, report.hits, report.executed)
 
 
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     with Store.open(request.store) as store:
-        planned = _Planned(request, store)
+        planned = Planned(request, store)
         planned.close()
     from builder.graph import text
 
-    return text.dump(planned.plan.graph, [planned.plan.target])
-
-
-class _Planned:
-    """A request, read and lowered: no file has been copied, no process started."""
-
-    def __init__(self, request: BuildRequest, store: Store) -> None:
-        definition = read_dockerfile(request.context, request.dockerfile)
-        named = parse_contexts(request.build_contexts)
-        platform = host()
-        self.file = definition.file
-        given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
-        self.resolver = Resolver(store, named, platform)
-        self.contexts = {"": open_context(request.context, read_ignore(request.context, definition.file))}
-        for name, path in named.directories.items():
-            self.contexts[name] = open_context(path, read_ignore(path), f"build context {name}")
-        settings = lower.Settings(
-            build_args={name: value for name, value in given if value is not None},
-            labels=request.labels,
-            contexts=frozenset(named.directories),
-            replaced=frozenset(named.images),
-            platform=platform,
-            network="none" if request.network == "none" else "host",
-            resolve=self.resolver.resolve,
-        )
-        self.plan = lower.lower(parse(definition.content, definition.file), request.target, settings)
-        self.args = settings.build_args
-
-    def close(self) -> None:
-        """Give the descriptors of the contexts back: a process may build many times."""
-        for context in self.contexts.values():
-            context.close()
+    return text.dump(planned.graph, planned.targets)
 
 
 class _Work:
@@ -194,57 +125,115 @@ class _Work:
         self._store = store
         self._emit = emit
         self._cancelled = cancelled
-        self._planned = _Planned(request, store)
-        self._plan = self._planned.plan
+        self._annotations = Annotations(request.annotations)
+        self._planned = Planned(request, store)
+        self._graph = self._planned.graph
         self._tier: Tier | None = None
         self._announced = False
         self._shared: str | None = None
-        self._cache = NoCache(store) if request.no_cache else StepCache(store)
-        self._executor = LocalExecutor(self._plan.graph, store, self._cache, solver_keys, self._settings())
-        self._keys = solver_keys.all_keys(self._plan.graph, self._executor, [self._plan.target])
+        self._cache = self._chosen_cache()
+        self._executor = LocalExecutor(self._graph, store, self._cache, solver_keys, self._settings())
+        self._keys = solver_keys.all_keys(self._graph, self._executor, self._planned.targets)
+        if isinstance(self._cache, PartialCache):
+            self._cache.fresh = frozenset(self._keys[digest] for digest in self._fresh())
         self._executor.save_hashes()
-        self._epoch = self._choose_epoch()
-        self.report = Report(self._plan.graph, self._keys, emit)
+        self._epochs = [self._epoch(plan) for plan in self._planned.plans]
+        self.report = Report(self._graph, self._keys, emit)
         jobs = request.jobs or max(2, len(os.sched_getaffinity(0)))
-        self._solver = Solver(self._plan.graph, self._keys, self._executor, self.report, cancelled, jobs)
+        self._solver = Solver(self._graph, self._keys, self._executor, self.report, cancelled, jobs)
         self.tags = [parse_reference(tag).or_latest() for tag in request.tags]
 
-    def image(self, compression: Compression) -> Image:
-        """The image with its documents. Nothing is run or packed when all its layers are known."""
-        packing = Packing(self._epoch, compression)
-        layers = [self._known_layer(digest, packing) for digest in self._plan.made]
-        if not all(layers) or any(output.holds_rootfs for output in self._request.outputs):
-            layers = self._pack(packing)
+    def built(self, compression: Compression) -> Built:
+        """The images with their documents. Nothing is run or packed when all their layers are known."""
+        plans = zip(self._planned.plans, self._epochs, strict=True)
+        pairs = [(plan, Packing(epoch, compression)) for plan, epoch in plans]
+        known = [[self._known_layer(digest, packing) for digest in plan.made] for plan, packing in pairs]
+        holds_rootfs = any(output.holds_rootfs for output in self._request.outputs)
+        if holds_rootfs or not all(all(layers) for layers in known):
+            self._solve([digest for plan in self._planned.plans for digest in plan.made])
+            known = [self._pack(plan, packing) for plan, packing in pairs]
         self._announce()
         self._tell_cached()
-        base = self._plan.base.layers if self._plan.base else ()
-        return assemble(self._config(), [*base, *(layer for layer in layers if layer)])
+        return self._joined([self._image(*pair, layers) for pair, layers in zip(pairs, known, strict=True)])
+
+    def _image(self, plan: Plan, packing: Packing, layers: Sequence[Layer | None]) -> Image:
+        base = plan.base.layers if plan.base else ()
+        config = self._config(plan, packing.epoch)
+        annotations = self._annotations.of("manifest", config.platform)
+        return assemble(config, [*base, *(layer for layer in layers if layer)], annotations)
+
+    def _joined(self, images: list[Image]) -> Built:
+        """One image is the result itself; those of several platforms get an index."""
+        of_index = self._annotations.of("index")
+        if not self._planned.is_index:
+            if of_index:
+                raise UsageError(
+                    "--annotation index: there is no index, one platform is built", hint="leave index: away"
+                )
+            return Built(tuple(images), images[0].manifest)
+        described = []
+        for platform, image in zip(self._planned.platforms, images, strict=True):
+            own = self._annotations.of("manifest-descriptor", platform)
+            described.append((image.manifest.annotated(*own) if own else image.manifest, platform))
+        index = assemble_index(described, of_index)
+        raw = index.encode()
+        return Built(tuple(images), describe(index.media_type, raw), raw)
 
     def close(self) -> None:
         self._planned.close()
 
-    def publish(self, image: Image) -> None:
+    def publish(self, built: Built) -> None:
         """Documents first, names last: a name never stands for half an image."""
-        self._store.blobs.put_bytes(image.config.media_type, image.config_bytes)
-        self._store.blobs.put_bytes(image.manifest.media_type, image.manifest_bytes)
+        self._put(built)
         for tag in self.tags:
-            self._store.tags.set(str(tag), image.manifest)
+            self._store.tags.set(str(tag), built.result)
         for name in [tag.familiar() for tag in self.tags] or [""]:
-            self._emit(events.ImageReady(time.monotonic(), name, image.manifest.digest, image.size))
+            self._emit(events.ImageReady(time.monotonic(), name, built.result.digest, built.size))
+
+    def _put(self, built: Built) -> None:
+        for image in built.images:
+            self._store.blobs.put_bytes(image.config.media_type, image.config_bytes)
+            self._store.blobs.put_bytes(image.manifest.media_type, image.manifest_bytes)
+        if built.index_bytes:
+            self._store.blobs.put_bytes(built.result.media_type, built.index_bytes)
 
     def export(self, output: Output) -> None:
         """Write one output; `compression=` of it may ask for layers of another kind than the store's image has."""
         import sys
 
-        from builder.exporters.exporter import Rootfs, StoredImage, exporter_for, output_names
+        from builder.exporters.exporter import StoredImage, exporter_for, output_names
 
-        image = self.image(output.compression or self._request.compression)
-        self._store.blobs.put_bytes(image.config.media_type, image.config_bytes)
-        self._store.blobs.put_bytes(image.manifest.media_type, image.manifest_bytes)
-        stored = StoredImage(self._store.blobs, image.manifest, output_names(output, tuple(self.tags)))
-        rootfs = Rootfs(self._root, self._owners, self._epoch)
-        exporter_for(output, rootfs).export(stored, sys.stdout.buffer)
-        self._emit(events.Exported(time.monotonic(), output.kind, output.dest, image.manifest.digest))
+        built = self.built(output.compression or self._request.compression)
+        self._put(built)
+        own = self._annotations.of("index-descriptor")
+        result = built.result.annotated(*own) if own else built.result
+        stored = StoredImage(self._store.blobs, result, output_names(output, tuple(self.tags)))
+        exporter_for(output, self._roots()).export(stored, sys.stdout.buffer)
+        self._emit(events.Exported(time.monotonic(), output.kind, output.dest, built.result.digest))
+
+    def _roots(self) -> list[tuple[str, Rootfs]]:
+        """The root file system of each platform, for outputs that hold it and not its layers."""
+        from builder.exporters.exporter import Rootfs
+
+        def rootfs(plan: Plan, when: int) -> Rootfs:
+            return Rootfs(lambda: self._solve([plan.target])[plan.target].snapshot, self._owners, when)
+
+        roots = [rootfs(plan, when) for plan, when in zip(self._planned.plans, self._epochs, strict=True)]
+        names = [str(platform) if self._planned.is_index else "" for platform in self._planned.platforms]
+        return list(zip(names, roots, strict=True))
+
+    def _chosen_cache(self) -> StepCache:
+        if self._request.no_cache:
+            return NoCache(self._store)
+        return PartialCache(self._store) if self._request.no_cache_filter else StepCache(self._store)
+
+    def _fresh(self) -> set[str]:
+        """The ops of --no-cache-filter and all that stands on them."""
+        fresh = {digest for plan in self._planned.plans for digest in plan.fresh}
+        for digest in self._graph.order(self._planned.targets):
+            if fresh.intersection(inputs(self._graph[digest])):
+                fresh.add(digest)
+        return fresh & set(self._keys)
 
     def _settings(self) -> ExecutorSettings:
         return ExecutorSettings(
@@ -262,15 +251,14 @@ class _Work:
     def _output(self, key: str, stream: int, line: bytes) -> None:
         self.report.output(key, stream, line)
 
-    def _choose_epoch(self) -> int:
-        base = self._plan.base
-        return epoch.choose(self._planned.args, self._request.context, base.config.created if base else "")
+    def _epoch(self, plan: Plan) -> int:
+        return epoch.choose(self._planned.args, self._request.context, plan.base.config.created if plan.base else "")
 
-    def _config(self) -> ImageConfig:
+    def _config(self, plan: Plan, when: int) -> ImageConfig:
         """The config of the plan, dated: this build's history begins after that of the base."""
-        created = epoch.rfc3339(self._epoch)
-        config = self._plan.config
-        old = len(self._plan.base.config.history) if self._plan.base else 0
+        created = epoch.rfc3339(when)
+        config = plan.config
+        old = len(plan.base.config.history) if plan.base else 0
         told = tuple(entry._replace(created=created) for entry in config.history[old:])
         return config._replace(created=created, history=(*config.history[:old], *told))
 
@@ -278,7 +266,7 @@ class _Work:
         name = self._cache.find(self._keys[digest])
         return find_layer(self._store, name, packing) if name else None
 
-    def _pack(self, packing: Packing) -> list[Layer | None]:
+    def _pack(self, plan: Plan, packing: Packing) -> list[Layer | None]:
         """The layers of one chain of snapshots, several packed at a time.
 
         A layer that is known is taken only if it is of the very snapshot that the next one stands on: a
@@ -286,9 +274,9 @@ class _Work:
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        results = self._solve(self._plan.made)
+        results = self._solve(plan.made)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="pack") as pool:
-            return list(pool.map(lambda digest: self._pack_one(results[digest], packing), self._plan.made))
+            return list(pool.map(lambda digest: self._pack_one(results[digest], packing), plan.made))
 
     def _pack_one(self, result: Result, packing: Packing) -> Layer:
         known = find_layer(self._store, result.id, packing)
@@ -298,10 +286,6 @@ class _Work:
         self._enter()
         self._announce()
         return self._solver.solve(wanted)
-
-    def _root(self) -> Snapshot:
-        """The root file system of the image, for outputs that hold it and not its layers."""
-        return self._solve([self._plan.target])[self._plan.target].snapshot
 
     def _room(self) -> str:
         """A directory of this build, for what its steps share."""
@@ -321,7 +305,7 @@ class _Work:
 
         if self._tier is None:
             limits.raise_open_files()
-            needs_run = any(isinstance(op, ExecOp) for op in self._plan.graph.ops.values())
+            needs_run = any(isinstance(op, ExecOp) for op in self._graph.ops.values())
             # Not in tmp/ itself: what has no lease there, another build may sweep at any moment.
             with self._store.trees.scratch("probe") as place:
                 self._tier = tiers.choose(self._request.isolation, needs_run, place)
@@ -336,16 +320,19 @@ class _Work:
         """Tell what is known before the first step. A build that finds everything has no tier."""
         if not self._announced:
             self._announced = True
-            steps = len(self._plan.graph.notes)
+            steps = len(self._graph.notes)
             self._emit(
-                events.BuildStarted(time.monotonic(), self._planned.file, self._plan.stage, steps, self._tier or "")
+                events.BuildStarted(
+                    time.monotonic(), self._planned.file, self._planned.plans[0].stage, steps, self._tier or ""
+                )
             )
-            for name in sorted(set(self._plan.unused_args) - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX"}):
+            unused = {name for plan in self._planned.plans for name in plan.unused_args}
+            for name in sorted(unused - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM"}):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")
 
     def _tell_cached(self) -> None:
         """Show what nobody had to look at, because a layer above it was known."""
-        for digest, op in self._plan.graph.ops.items():
+        for digest, op in self._graph.ops.items():
             if not makes_layer(op) or self._cache.find(self._keys[digest]):
                 self.report.cached(digest)
 

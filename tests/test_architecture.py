@@ -31,9 +31,12 @@ MAY_IMPORT = {
     "sources": f"{GROUND} store layers sandbox snapshots dockerfile",
     "exporters": f"{GROUND} store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
-    "building": f"{GROUND} graph store layers sandbox dockerfile solver snapshots sources exporters executor",
+    "request": GROUND + " exporters layers",
+    "planning": f"{GROUND} request graph store dockerfile sources",
+    "building": f"{GROUND} request planning graph store layers sandbox dockerfile solver snapshots sources exporters "
+    "executor",
     "progress": "values errors events",
-    "cli": f"{GROUND} progress building dockerfile store layers sandbox sources exporters",
+    "cli": f"{GROUND} progress request building dockerfile store layers sandbox sources exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.

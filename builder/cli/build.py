@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
-    from builder.building import BuildRequest, BuildResult
     from builder.cli.argv import Arguments
     from builder.cli.console import Console
     from builder.cli.doors import Doors
+    from builder.request import BuildRequest, BuildResult
 
 
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from builder.building import BuildRequest, BuildResult
     from builder.events import Emit
     from builder.exporters.spec import Output
     from builder.oci.reference import Reference
+    from builder.request import BuildRequest, BuildResult
     from builder.store.store import Store
 
 
 def request_type() -> type[BuildRequest]:
-    from builder.building import BuildRequest
+    from builder.request import BuildRequest
 
     return BuildRequest
 

@@ -11,11 +11,11 @@ from builder.errors import BuildError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.building import BuildRequest
     from builder.cli.argv import Arguments
     from builder.cli.doors import Doors
     from builder.exporters.spec import Output
     from builder.layers.codec import Compression
+    from builder.request import BuildRequest
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "gitlab.com/", "bitbucket.org/")
 

@@ -10,7 +10,7 @@ from builder.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.building import Secret
+    from builder.request import Secret
 
 _SIZE = re.compile(r"(\d+)(?:\.(\d+))? ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 _ANNOTATION = re.compile(
@@ -32,7 +32,7 @@ def secrets(texts: Sequence[str]) -> tuple[Secret, ...]:
 
 
 def _secret(text: str) -> Secret:
-    from builder.building import Secret
+    from builder.request import Secret
 
     fields = _fields("--secret", text, ("id", "src", "source", "env", "type"))
     if not fields.get("id"):

@@ -12,8 +12,8 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.building import BuildResult
     from builder.cli.argv import Arguments
+    from builder.request import BuildResult
 
 
 class Files(NamedTuple):

@@ -9,9 +9,9 @@ from builder.dockerfile import steps
 from builder.dockerfile.expand import expand
 from builder.dockerfile.frontend import check_syntax
 from builder.dockerfile.parser import parse_trigger
-from builder.dockerfile.stages import Stage, StageGraph
+from builder.dockerfile.stages import Replacements, Stage, StageGraph
 from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
-from builder.errors import DockerfileError, NotSupported
+from builder.errors import BuildError, DockerfileError
 from builder.graph.graph import GraphBuilder, Note
 from builder.graph.ops import ImageOp, ScratchOp
 from builder.oci.config import ImageConfig
@@ -31,7 +31,10 @@ class Settings(NamedTuple):
     """What a plan depends on beside the Dockerfile.
 
     `contexts` names the directories of --build-context, `replaced` the images that it names: neither is
-    looked up as a stage. `resolve` pins an image and raises NotFound when there is none.
+    looked up as a stage. `resolve` pins an image for a platform and raises NotFound when there is none.
+    `platform` is what is built for, `build_platform` what is built on; the programs of a stage are those of
+    its base image, whatever was asked for. Stages whose names are in `fresh` are run again. `prefix` says
+    whether steps are shown with their platform.
     """
 
     build_args: Mapping[str, str]
@@ -39,16 +42,22 @@ class Settings(NamedTuple):
     contexts: frozenset[str]
     replaced: frozenset[str]
     platform: Platform
+    build_platform: Platform
     network: str
-    resolve: Callable[[str, Span], ResolvedImage]
+    resolve: Callable[[str, Platform, Span], ResolvedImage]
+    fresh: frozenset[str] = frozenset()
+    prefix: bool = False
 
 
-def lower(dockerfile: Dockerfile, target: str | None, settings: Settings) -> Plan:
-    """The plan for one target. Raises DockerfileError, NotSupported or NotFound, each with its place in the file."""
+def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builder: GraphBuilder | None = None) -> Plan:
+    """The plan for one target. Raises DockerfileError, NotSupported or NotFound, each with its place in the file.
+
+    Plans that share a `builder` share the ops that they have in common; their `graph` is that of the builder.
+    """
     check_syntax(dockerfile, settings.build_args)
-    lowering = _Lowering(dockerfile, target, settings)
+    lowering = _Lowering(dockerfile, target, settings, builder or GraphBuilder())
     wanted = lowering.stages.target(target, dockerfile.file)
-    for stage in stages_of.order(lowering.stages, wanted, settings.replaced | settings.contexts):
+    for stage in stages_of.order(lowering.stages, wanted, lowering.replacements):
         lowering.state_of(stage)
     state = lowering.state_of(wanted)
     return Plan(
@@ -59,6 +68,7 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings) -> Pla
         made=state.made,
         config=_finished(state, settings),
         unused_args=tuple(name for name in settings.build_args if name not in lowering.used_args),
+        fresh=frozenset(lowering.fresh),
     )
 
 
@@ -72,10 +82,12 @@ def _finished(state: StageState, settings: Settings) -> ImageConfig:
 class _Lowering:
     """The parts of one lowering: the graph that grows and the stages that are done."""
 
-    def __init__(self, dockerfile: Dockerfile, target: str | None, settings: Settings) -> None:
+    def __init__(self, dockerfile: Dockerfile, target: str | None, settings: Settings, builder: GraphBuilder) -> None:
         self.settings = settings
         self.escape = dockerfile.directives.escape
-        self.builder = GraphBuilder()
+        self.builder = builder
+        self.replacements = Replacements(settings.replaced | settings.contexts, settings.platform)
+        self.fresh: set[str] = set()
         self.used_args: set[str] = set()
         self.globals = self._automatic_args(target)
         self._states: dict[int, StageState] = {}
@@ -91,15 +103,8 @@ class _Lowering:
 
     def _automatic_args(self, target: str | None) -> dict[str, str]:
         """The platform ARGs and TARGETSTAGE. --build-arg overrides them like others."""
-        platform = self.settings.platform
-        parts = {
-            "PLATFORM": str(platform),
-            "OS": platform.os,
-            "ARCH": platform.architecture,
-            "VARIANT": platform.variant,
-            "OSVERSION": platform.os_version,
-        }
-        values = {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in parts.items()}
+        sides = (("TARGET", self.settings.platform), ("BUILD", self.settings.build_platform))
+        values = {f"{side}{name}": value for side, platform in sides for name, value in _parts(platform).items()}
         values["TARGETSTAGE"] = target.lower() if target else "default"
         return {name: self.settings.build_args.get(name, value) for name, value in values.items()}
 
@@ -134,11 +139,14 @@ class _Lowering:
 
     def _lower_stage(self, stage: Stage) -> StageState:
         state = self._start(stage)
-        body = self._body(state.config, stage)
-        around = _StageSurroundings(self, stage, _count(body))
+        replaced = self.replacements.find(stage.name, self._platform(stage)) is not None
+        body, before = () if replaced else self._body(state.config, stage), len(state.made)
+        around = _StageSurroundings(self, stage, _count(body), state.platform)
         state = state._replace(config=state.config._replace(on_build=()), cmd_set=False)
         for item in body:
             state = steps.lower(state, item, around)
+        if stage.name and stage.name in self.settings.fresh:
+            self.fresh.update(state.made[before:])
         return state
 
     def _body(self, base: ImageConfig, stage: Stage) -> tuple[Instruction, ...]:
@@ -153,46 +161,62 @@ class _Lowering:
                 span=stage.origin.span,
                 hint="give the ARG that it uses a default, or pass --build-arg",
             )
-        self._check_platform(stage)
-        if stage.name in self.settings.replaced:
-            return self._image(stage.name, stage)
-        if stage.base not in self.settings.replaced:
-            parent = self.stages.before(stage.number, stage.base)
-            if parent is not None:
-                return self.state_of(parent)
-            if stage.base == "scratch":
-                return self._scratch()
-        return self._image(stage.base, stage)
+        platform = self._platform(stage)
+        for name in (stage.name, stage.base):
+            if replaced := self.replacements.find(name, platform):
+                return self._image(replaced, stage, platform)
+        parent = self.stages.before(stage.number, stage.base)
+        if parent is not None:
+            return self.state_of(parent)
+        return self._scratch(platform) if stage.base == "scratch" else self._image(stage.base, stage, platform)
 
-    def _check_platform(self, stage: Stage) -> None:
+    def _platform(self, stage: Stage) -> Platform:
+        """What --platform of FROM says, else what is built for."""
         if stage.platform is None:
-            return
-        if not stage.platform or parse_platform(stage.platform).normal() != self.settings.platform.normal():
-            raise NotSupported(
-                f"FROM --platform={stage.platform} is not supported yet: only {self.settings.platform}, "
-                "the platform of this machine, is",
-                span=stage.origin.span,
-            )
+            return self.settings.platform
+        try:
+            return parse_platform(stage.platform)
+        except BuildError as error:
+            written = f" ({stage.origin.platform})" if stage.origin.platform != stage.platform else ""
+            raise DockerfileError(
+                f"FROM --platform={stage.platform}{written}: {error.message}", span=stage.origin.span, hint=error.hint
+            ) from error
 
-    def _scratch(self) -> StageState:
-        target = self.settings.platform
-        env = (("PATH", DEFAULT_PATH),)
+    def _scratch(self, platform: Platform) -> StageState:
         config = ImageConfig(
-            os=target.os, architecture=target.architecture, variant=target.variant, env=env, working_dir="/"
+            os=platform.os,
+            architecture=platform.architecture,
+            variant=platform.variant,
+            env=(("PATH", DEFAULT_PATH),),
+            working_dir="/",
         )
-        return StageState(self.builder.add(ScratchOp()), config, variables=env)
+        return StageState(self.builder.add(ScratchOp()), config, variables=config.env, platform=platform)
 
-    def _image(self, name: str, stage: Stage) -> StageState:
-        image = self.settings.resolve(name, stage.origin.span)
+    def _image(self, name: str, stage: Stage, platform: Platform) -> StageState:
+        image = self.settings.resolve(name, platform, stage.origin.span)
         config = image.config
         if "PATH" not in dict(config.env):
             config = config._replace(env=(*config.env, ("PATH", DEFAULT_PATH)))
-        step = f"[{stage.label} 1/{_count(self._body(config, stage))}] FROM {image.name}"
+        step = f"[{self.shown(stage, platform)} 1/{_count(self._body(config, stage))}] FROM {image.name}"
         root = self.add_image(image, Note(stage.label, step, stage.origin.span))
-        return StageState(root, config, base=image, variables=config.env)
+        return StageState(root, config, base=image, variables=config.env, platform=config.platform)
+
+    def shown(self, stage: Stage, platform: Platform | None) -> str:
+        """The stage as steps of it are headed: several platforms at once are told apart."""
+        return f"{platform} {stage.label}" if self.settings.prefix and platform else stage.label
 
     def add_image(self, image: ResolvedImage, note: Note) -> str:
         return self.builder.add(ImageOp(image.manifest, tuple(layer.diff_id for layer in image.layers)), note)
+
+
+def _parts(platform: Platform) -> dict[str, str]:
+    return {
+        "PLATFORM": str(platform),
+        "OS": platform.os,
+        "ARCH": platform.architecture,
+        "VARIANT": platform.variant,
+        "OSVERSION": platform.os_version,
+    }
 
 
 def _count(body: tuple[Instruction, ...]) -> int:
@@ -203,24 +227,28 @@ def _count(body: tuple[Instruction, ...]) -> int:
 class _StageSurroundings:
     """The Surroundings of one stage: counts its steps, for display."""
 
-    def __init__(self, lowering: _Lowering, stage: Stage, count: int) -> None:
+    def __init__(self, lowering: _Lowering, stage: Stage, count: int, platform: Platform | None) -> None:
         self.builder = lowering.builder
         self.stages = lowering.stages
         self.globals = lowering.globals
         self.escape = lowering.escape
         self.network = lowering.settings.network
         self.contexts = lowering.settings.contexts
+        self.build_platform = lowering.settings.build_platform
         self.build_arg = lowering.build_arg
         self.state_of = lowering.state_of
         self._lowering = lowering
+        self._platform = platform or lowering.settings.platform
         self._label = stage.label
+        self._shown_as = lowering.shown(stage, platform)
         self._total = count
         self._shown = 1
 
     def image_root(self, name: str, span: Span) -> str:
-        image = self._lowering.settings.resolve(name, span)
-        return self._lowering.add_image(image, Note(self._label, f"[{self._label}] image {image.name}", span))
+        wanted = self._lowering.replacements.find(name, self._platform) or name
+        image = self._lowering.settings.resolve(wanted, self._platform, span)
+        return self._lowering.add_image(image, Note(self._label, f"[{self._shown_as}] image {image.name}", span))
 
     def note(self, text: str, span: Span) -> Note:
         self._shown += 1
-        return Note(self._label, f"[{self._label} {self._shown}/{self._total}] {text}", span)
+        return Note(self._label, f"[{self._shown_as} {self._shown}/{self._total}] {text}", span)

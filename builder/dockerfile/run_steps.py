@@ -29,9 +29,17 @@ def run(state: StageState, item: Run, around: Surroundings) -> StageState:
         network=item.network if item.network in ("none", "host") else around.network,
         hostname=HOSTNAME,
         scripts=scripts,
+        platform=_foreign(state, around),
     )
     root = around.builder.add(op, around.note(item.text, item.span))
     return state.grown(root, history.step(history.run(argv, state.args)))
+
+
+def _foreign(state: StageState, around: Surroundings) -> str:
+    """The platform of the stage's programs, where it is not the builder's own."""
+    if state.platform is None or around.build_platform.rank(state.platform) is not None:
+        return ""
+    return str(state.platform)
 
 
 def _refuse_unsupported(item: Run) -> None:

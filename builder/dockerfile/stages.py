@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from builder.dockerfile.instructions import Dockerfile, Instruction
     from builder.errors import Span
+    from builder.oci.platform import Platform
 
 
 class Stage(NamedTuple):
@@ -29,6 +30,21 @@ class Stage(NamedTuple):
     @property
     def label(self) -> str:
         return self.name or f"stage-{self.number}"
+
+
+class Replacements(NamedTuple):
+    """The names that --build-context takes over: `name`, or `name::os/arch` for one platform alone."""
+
+    names: frozenset[str]
+    platform: Platform
+
+    def find(self, name: str, platform: Platform | None = None) -> str | None:
+        """The build context that stands for `name`, a stage or an image with or without its tag."""
+        if not self.names or not name:
+            return None
+        spellings = (name, name.removesuffix(":latest"), f"{name}:latest")
+        found = (key for spelled in spellings for key in (f"{spelled}::{platform or self.platform}", spelled))
+        return next((key for key in found if key in self.names), None)
 
 
 class StageGraph(NamedTuple):
@@ -83,10 +99,10 @@ def global_args(dockerfile: Dockerfile) -> list[Arg]:
     return found
 
 
-def order(graph: StageGraph, target: Stage, replaced: frozenset[str]) -> list[Stage]:
+def order(graph: StageGraph, target: Stage, replaced: Replacements) -> list[Stage]:
     """What the target needs, each stage after those that it builds on or copies from.
 
-    `replaced` are names that a build context takes over. Raises DockerfileError for a circle.
+    `replaced` tells the names that a build context takes over. Raises DockerfileError for a circle.
     """
     done: dict[int, Stage] = {}
     open_stages: dict[int, None] = {}
@@ -105,13 +121,14 @@ def order(graph: StageGraph, target: Stage, replaced: frozenset[str]) -> list[St
     return list(done.values())
 
 
-def _needs(graph: StageGraph, stage: Stage, replaced: frozenset[str]) -> list[Stage]:
-    if stage.name in replaced:
+def _needs(graph: StageGraph, stage: Stage, replaced: Replacements) -> list[Stage]:
+    """The stages that FROM and --from name; none where a build context stands for the whole stage."""
+    if replaced.find(stage.name):
         return []
-    found = [] if stage.base in replaced else [graph.before(stage.number, stage.base)]
+    found = [] if replaced.find(stage.base) else [graph.before(stage.number, stage.base)]
     for item in stage.body:
         for reference in sources_of(item):
-            if reference not in replaced:
+            if not replaced.find(reference):
                 found.append(graph.named(reference, item.span))
     return [needed for needed in found if needed is not None]
 

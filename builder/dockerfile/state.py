@@ -9,6 +9,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from builder.graph.graph import Graph
     from builder.oci.config import History, ImageConfig
+    from builder.oci.platform import Platform
     from builder.oci.resolved import ResolvedImage
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -18,6 +19,7 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 class StageState(NamedTuple):
     """`variables` is what $NAME means now, in order of declaration; `args` are the declared ARGs that have a value.
 
+    `platform` is that of the stage's programs.
     `made` are the ops whose layers come on top of those of `base`; `history` is that of this file alone.
     """
 
@@ -29,6 +31,7 @@ class StageState(NamedTuple):
     variables: tuple[tuple[str, str], ...] = ()
     args: tuple[tuple[str, str], ...] = ()
     cmd_set: bool = False
+    platform: Platform | None = None
 
     @property
     def scope(self) -> dict[str, str]:
@@ -52,7 +55,10 @@ class StageState(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to build: `target` is the op of the final root; its layers are those of `base`, then one for each `made`."""
+    """What to build: `target` is the op of the final root; its layers are those of `base`, then one for each `made`.
+
+    `fresh` are ops to be run whatever the cache has.
+    """
 
     graph: Graph
     stage: str
@@ -61,3 +67,4 @@ class Plan(NamedTuple):
     made: tuple[str, ...]
     config: ImageConfig
     unused_args: tuple[str, ...]
+    fresh: frozenset[str] = frozenset()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import StageState
     from builder.errors import Span
     from builder.graph.graph import GraphBuilder, Note
+    from builder.oci.platform import Platform
 
 
 class Surroundings(Protocol):
@@ -20,6 +21,7 @@ class Surroundings(Protocol):
     escape: str
     network: str
     contexts: frozenset[str]
+    build_platform: Platform
 
     def build_arg(self, name: str) -> str | None:
         """The value of --build-arg, when there is one."""

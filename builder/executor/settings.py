@@ -64,6 +64,10 @@ class StepCache:
     def remember(self, key: str, snapshot: str) -> None:
         self._records.put(key, {"snapshot": snapshot})
 
+    def is_fresh(self, key: str) -> bool:
+        """Whether the step of this key is to be run whatever is known, with new cache mounts."""
+        return False
+
 
 class NoCache(StepCache):
     """Finds only what this build has made itself; what it makes replaces what was known."""
@@ -81,3 +85,23 @@ class NoCache(StepCache):
     def remember(self, key: str, snapshot: str) -> None:
         self._made[key] = snapshot
         super().remember(key, snapshot)
+
+    def is_fresh(self, key: str) -> bool:
+        return True
+
+
+class PartialCache(NoCache):
+    """A NoCache for the keys in `fresh`, which are told when they are known; for others a StepCache."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.fresh: frozenset[str] = frozenset()
+
+    def find(self, key: str) -> str | None:
+        return super().find(key) if key in self.fresh else StepCache.find(self, key)
+
+    def name(self, key: str, owners: Owners) -> str:
+        return super().name(key, owners) if key in self.fresh else StepCache.name(self, key, owners)
+
+    def is_fresh(self, key: str) -> bool:
+        return key in self.fresh

@@ -8,7 +8,7 @@ from builder.oci.reference import Reference, parse_reference
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from builder.exporters.spec import Output
     from builder.layers.tree import Owners
@@ -43,12 +43,12 @@ class Exporter(Protocol):
         ...
 
 
-def exporter_for(output: Output, rootfs: Rootfs) -> Exporter:
-    """The exporter for a parsed -o option."""
+def exporter_for(output: Output, roots: Sequence[tuple[str, Rootfs]]) -> Exporter:
+    """The exporter for a parsed -o option. `roots` are root file systems by platform, "" where there is but one."""
     if output.kind in ("local", "tar"):
         from builder.exporters.rootfs import LocalExporter, TarExporter
 
-        return (LocalExporter if output.kind == "local" else TarExporter)(output.dest, rootfs)
+        return (LocalExporter if output.kind == "local" else TarExporter)(output.dest, roots[0][1])
     if output.is_directory:
         from builder.exporters.layout import LayoutExporter
 

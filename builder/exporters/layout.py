@@ -27,7 +27,8 @@ _UNNAMED = "latest"  # umoci and skopeo can address only what has a ref.name
 
 def entries(image: StoredImage) -> tuple[Descriptor, ...]:
     """The index entries of an image: one a name, and one for an image without a name."""
-    target = image.manifest.plain()._replace(platform=image.manifest.platform)
+    given = image.manifest
+    target = given.plain()._replace(platform=given.platform, annotations=given.annotations)
     named = tuple(
         target.annotated((CONTAINERD_NAME, str(name)), (REF_NAME, name.tag))
         for name in (name.or_latest() for name in image.names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, describe
+from builder.oci.index import Index
 from builder.oci.manifest import Manifest
 from builder.values import NamedTuple
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from builder.oci.config import ImageConfig
+    from builder.oci.platform import Platform
 
 
 class Layer(NamedTuple):
@@ -51,6 +53,14 @@ def assemble(config: ImageConfig, layers: Sequence[Layer], annotations: tuple[tu
     manifest_bytes = manifest.encode()
     descriptor = describe(mediatypes.MANIFEST, manifest_bytes)
     return Image(descriptor, manifest_bytes, described, config_bytes, tuple(layers))
+
+
+def assemble_index(
+    images: Sequence[tuple[Descriptor, Platform]], annotations: tuple[tuple[str, str], ...] = ()
+) -> Index:
+    """The index of one image for each platform; annotations of a descriptor are kept."""
+    entries = (manifest._replace(platform=platform) for manifest, platform in images)
+    return Index(tuple(entries), annotations=annotations)
 
 
 def _oci(layer: Descriptor) -> Descriptor:

@@ -51,32 +51,32 @@ def parse_contexts(pairs: Sequence[tuple[str, str]]) -> NamedContexts:
 class Resolver:
     """Pins images by name, each once. `layers` tells the layers of every image it has pinned, by manifest digest."""
 
-    def __init__(self, store: Store, named: NamedContexts, platform: Platform) -> None:
+    def __init__(self, store: Store, named: NamedContexts) -> None:
         self._store = store
         self._named = named
-        self._platform = platform
-        self._known: dict[str, ResolvedImage] = {}
+        self._known: dict[tuple[str, str], ResolvedImage] = {}
         self.layers: dict[str, tuple[Layer, ...]] = {}
 
-    def resolve(self, name: str, span: Span) -> ResolvedImage:
-        """The image, or NotFound, NotSupported or DocumentError with the place that asks for it."""
-        if name not in self._known:
+    def resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
+        """The image for a platform, or NotFound, NotSupported or DocumentError with the place that asks for it."""
+        key = (name, str(platform))
+        if key not in self._known:
             try:
-                image = resolve(name, self._find(name), self._store, self._platform)
+                image = resolve(name, self._find(name, platform), self._store, platform)
             except BuildError as error:
                 error.span = error.span or span
                 raise
-            self._known[name] = image
+            self._known[key] = image
             self.layers[image.manifest] = image.layers
-        return self._known[name]
+        return self._known[key]
 
-    def _find(self, name: str) -> Descriptor:
+    def _find(self, name: str, platform: Platform) -> Descriptor:
         value = self._named.images.get(name)
         if value is None:
             return self._tagged(name)
         if value.startswith(_IMAGE):
             return self._tagged(value.removeprefix(_IMAGE))
-        return self._in_layout(value.removeprefix(_LAYOUT))
+        return self._in_layout(value.removeprefix(_LAYOUT), platform)
 
     def _tagged(self, name: str) -> Descriptor:
         reference = parse_reference(name).or_latest()
@@ -95,7 +95,7 @@ class Resolver:
     def _by_digest(self, digest: str) -> Descriptor | None:
         return next((entry for _, entry in self._store.tags.all() if entry.digest == digest), None)
 
-    def _in_layout(self, value: str) -> Descriptor:
+    def _in_layout(self, value: str, platform: Platform) -> Descriptor:
         """`path[:tag][@digest]` of an OCI layout, its blobs brought into the store."""
         from builder.sources.oci_layout import fetch
 
@@ -105,4 +105,4 @@ class Resolver:
             path = head
         else:
             tag = ""
-        return fetch(path, digest if at else tag, self._store, self._platform)
+        return fetch(path, digest if at else tag, self._store, platform)

@@ -11,6 +11,7 @@ from builder.cli.console import Console
 from builder.cli.doors import Doors
 from builder.cli.main import main
 from builder.errors import DocumentError, NotFound, UsageError
+from builder.request import BuildRequest
 
 if TYPE_CHECKING:
     import threading
@@ -29,24 +30,6 @@ class Output(NamedTuple):
     kind: str
     dest: str
     attributes: tuple[tuple[str, str], ...] = ()
-
-
-class BuildRequest(NamedTuple):
-    context: str = "."
-    dockerfile: str | None = None
-    target: str | None = None
-    tags: tuple[str, ...] = ()
-    build_args: tuple[tuple[str, str | None], ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-    build_contexts: tuple[tuple[str, str], ...] = ()
-    outputs: tuple[Output, ...] = ()
-    store: str | None = None
-    isolation: str | None = None
-    jobs: int | None = None
-    no_cache: bool = False
-    network: str = "default"
-    compression: str = "gzip"
-    offline: bool = False
 
 
 class BuildResult(NamedTuple):

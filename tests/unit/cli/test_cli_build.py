@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from builder.errors import BuildError, Cancelled, Span, StepFailed
+from builder.request import Secret
 from tests.support.fake_rooms import RESULT, BuildRequest, Library, Output, rbuild, rooms
 from tests.support.sample_events import EVENTS
 
@@ -55,7 +56,10 @@ def test_every_option_reaches_the_request(here: Path) -> None:
     words = (
         "-f other --target client -t app -t app:v2 --build-arg A=1 --build-arg HOME --build-arg NOT_THERE"
         " --label l=x --label bare --build-context base=oci-layout://x -o type=oci,dest=out.tar --no-cache"
-        " --network none --isolation single -j 3 --store st --offline --compression zstd --platform local ctx"
+        " --network none --isolation single -j 3 --store st --offline --compression zstd"
+        " --platform linux/amd64,linux/arm64 --annotation index:a=b"
+        " --no-cache-filter x,y --add-host h:127.0.0.1 --hostname hn --shm-size 1m"
+        " --ulimit nofile=1:2 --allow network.host --secret id=s,src=f --ssh default --strict ctx"
     )
 
     assert request_of(*words.split(), environ={"HOME": "/h"}) == BuildRequest(
@@ -74,6 +78,17 @@ def test_every_option_reaches_the_request(here: Path) -> None:
         network="none",
         compression="zstd",
         offline=True,
+        platforms=("linux/amd64", "linux/arm64"),
+        annotations=(("index:a", "b"),),
+        no_cache_filter=("x", "y"),
+        add_hosts=(("h", "127.0.0.1"),),
+        hostname="hn",
+        shm_size=1 << 20,
+        ulimits=(("nofile", 1, 2),),
+        allow=frozenset({"network.host"}),
+        secrets=(Secret("s", "file", "f"),),
+        ssh=(("default", ()),),
+        strict=True,
     )
 
 

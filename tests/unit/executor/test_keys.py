@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.building import BuildRequest, build
+from builder.building import build
 from builder.graph.ops import CopyOp, ExecOp, InlineFile, MkdirOp
+from builder.request import BuildRequest
 from builder.solver import keys
 from tests.support import setup_text
 

@@ -65,7 +65,7 @@ def test_what_is_for_later_is_said(kind: str) -> None:
 
 def test_every_kind_has_an_exporter() -> None:
     names = [
-        type(exporter_for(parse_output(text), NO_ROOTFS)).__name__
+        type(exporter_for(parse_output(text), [("", NO_ROOTFS)])).__name__
         for text in ("type=oci", "type=docker", "type=oci,tar=false,dest=x", "-", "x")
     ]
     assert names == ["ArchiveExporter", "ArchiveExporter", "LayoutExporter", "TarExporter", "LocalExporter"]
