@@ -120,11 +120,20 @@ def _json(store: Store, digest: str) -> dict[str, Any]:
 
 
 def _row(store: Store, name: str, descriptor: Descriptor) -> Row:
-    documents = _documents(store, descriptor)
-    manifest = documents["manifest"]
-    parts = [manifest.get("config", {}), *manifest.get("layers", []), *manifest.get("manifests", [])]
-    total = descriptor.size + sum(int(part.get("size", 0)) for part in parts)
-    return Row(name, descriptor.digest, total, documents.get("config", {}).get("created") or "")
+    size, created = _described(store, descriptor.digest, descriptor.size)
+    return Row(name, descriptor.digest, size, created)
+
+
+def _described(store: Store, digest: str, own: int) -> tuple[int, str]:
+    """Bytes of all that is here of an image or index, and when it was created: of an index, its newest image."""
+    manifest = _json(store, digest)
+    if "config" in manifest:
+        parts = [manifest["config"], *manifest.get("layers", [])]
+        created = _json(store, manifest["config"]["digest"]).get("created") or ""
+        return own + sum(int(part.get("size", 0)) for part in parts), created
+    here = [child for child in manifest.get("manifests", []) if store.blobs.has(child["digest"])]
+    found = [_described(store, child["digest"], int(child["size"])) for child in here]
+    return own + sum(size for size, _ in found), max((created for _, created in found), default="")
 
 
 def _table(rows: list[Row], doors: Doors) -> str:

@@ -64,6 +64,9 @@ def test_one_index_of_cross_compiled_images(rbuild: Rbuild, tmp_path: Path) -> N
     ran = built.steps("StepFinished")
     assert ran.count("RUN echo shared >/shared") == 1
     assert ran.count('RUN echo "for $TARGETARCH" >/program') == 3
+    (row,) = [row for row in json.loads(rbuild("images", "--json").stdout) if "cross" in row["reference"]]
+    assert row["size"] > sum(len(json.dumps(config)) for config in configs)
+    assert row["created"] == configs[0]["created"]
     assert built.digest == json.loads((out / "index.json").read_bytes())["manifests"][0]["digest"]
 
 
