@@ -43,7 +43,7 @@ def spawn(
     effective: int,
     umask: int,
     limits: tuple[tuple[int, int, int], ...],
-    no_new_privs: bool = True,
+    no_new_privs: bool,
 ) -> tuple[int, int, int, int]:
     """Start a process in new namespaces: (pid, pidfd, stdout, stderr); the caller closes the last three.
 

@@ -97,7 +97,7 @@ static int convert(PyObject *args, PyObject *kwargs, struct plan *plan) {
     PyObject *steps, *argv, *programs, *env, *groups, *limits;
     unsigned long long bounding, effective;
     PyObject *tuple = (PyObject *)&PyTuple_Type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!O!O!yykIIOKKIO!|p:spawn", names, tuple, &steps, tuple, &argv,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!O!O!yykIIOKKIO!p:spawn", names, tuple, &steps, tuple, &argv,
                                      tuple, &programs, tuple, &env, &plan->cwd, &plan->hostname, &plan->namespaces,
                                      &plan->uid, &plan->gid, &groups, &bounding, &effective, &plan->umask, tuple,
                                      &limits, &plan->no_new_privs))
@@ -195,7 +195,7 @@ static const char *failed_path(const struct plan *plan, const struct failure *fa
 
 PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs) {
     (void)self;
-    __attribute__((cleanup(free_plan))) struct plan plan = {.no_new_privs = 1, .root = -1, .builder = -1, .failed_step = -1};
+    __attribute__((cleanup(free_plan))) struct plan plan = {.root = -1, .builder = -1, .failed_step = -1};
     struct child child;
     struct failure failure;
     int result;

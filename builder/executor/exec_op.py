@@ -11,6 +11,7 @@ from builder.errors import StepFailed
 from builder.executor import accounts
 from builder.executor.copy_op import make_directory
 from builder.executor.hosts import hosts_file
+from builder.executor.program import hint_for_program
 from builder.layers.tree import seal
 from builder.sandbox import emulation, hints, process
 from builder.sandbox.process import Command
@@ -43,7 +44,8 @@ def run(op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
 
         status = process.run(command, on_output, work.cancelled)
     if status:
-        raise _failure(op, work, status, tuple(tail), settings)
+        hint = hint_for_program(_candidates(command), status, tail, target.base)
+        raise _failure(op, work, status, tuple(tail), settings, hint)
     if target.owners == "recorded":
         seal(target.tree)
 
@@ -76,7 +78,9 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Comm
     )
 
 
-def _failure(op: ExecOp, work: Work, status: int, tail: tuple[str, ...], settings: Settings) -> StepFailed:
+def _failure(
+    op: ExecOp, work: Work, status: int, tail: tuple[str, ...], settings: Settings, hint: str | None
+) -> StepFailed:
     return StepFailed(
         f"{' '.join(op.argv)!r} did not complete successfully: exit code {status}",
         step=work.note.step,
@@ -84,8 +88,14 @@ def _failure(op: ExecOp, work: Work, status: int, tail: tuple[str, ...], setting
         exit_code=status,
         tail=tail,
         span=work.note.span,
-        hint=hints.hint_for_failure(settings.tier(), status, tail) or hints.hint_for_exit(op.argv[0], status, tail),
+        hint=hint
+        or hints.hint_for_failure(settings.tier(), status, tail)
+        or hints.hint_for_exit(op.argv[0], status, tail),
     )
+
+
+def _candidates(command: Command) -> list[str]:
+    return [os.path.join(command.cwd, os.fsdecode(path)) for path in process.programs(command)]
 
 
 def _make_cwd(op: ExecOp, target: Target) -> None:

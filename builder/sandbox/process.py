@@ -179,7 +179,7 @@ def _spawn(command: Command, steps: tuple[Step, ...]) -> Child:
         *_native.spawn(
             steps=steps,
             argv=tuple(map(os.fsencode, command.argv)),
-            programs=_programs(command),
+            programs=programs(command),
             env=tuple(map(os.fsencode, command.env)),
             cwd=os.fsencode(command.cwd),
             hostname=os.fsencode(command.hostname),
@@ -201,7 +201,7 @@ def _groups(command: Command) -> tuple[int, ...]:
     return tuple(dict.fromkeys((command.gid, *command.groups)))
 
 
-def _programs(command: Command) -> tuple[bytes, ...]:
+def programs(command: Command) -> tuple[bytes, ...]:
     """Where argv[0] may be, by the PATH that the step itself will have."""
     name = command.argv[0]
     if "/" in name:
