@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from builder import _native
 from builder.errors import SandboxError
-from builder.sandbox import elf
+from builder.sandbox import elf, userns
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from builder.sandbox.tiers import Tier
 
 HOST_HANDLERS = "/proc/sys/fs/binfmt_misc"
 FLAGS = "POF"  # argv[0] is kept, the program comes as a descriptor, the interpreter is opened at registration
@@ -200,3 +202,39 @@ def _write_registration(handler: Handler) -> None:
         os.write(fd, registration(handler))
     finally:
         os.close(fd)
+
+
+# ---- for rbuild doctor ----------------------------------------------------------------------------------
+
+
+def survey(tier: Tier, room: str) -> dict[str, str]:
+    """Architecture → how its programs run in `tier`, "" where they do not. In a child, which enters the tier."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        _tell(tier, room, write)
+    os.close(write)
+    with open(read, encoding="utf-8") as file:
+        rows = [(name, how) for name, _, how in (line.rstrip("\n").partition("\t") for line in file)]
+    os.waitpid(pid, 0)
+    return dict(rows)
+
+
+def _tell(tier: Tier, room: str, write: int) -> NoReturn:
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what QEMU says of a program that it cannot run
+        userns.enter(tier)
+        for name in elf.MACHINES:
+            os.write(write, f"{name}\t{_how(name, room)}\n".encode())
+    finally:
+        os._exit(0)
+
+
+def _how(architecture: str, room: str) -> str:
+    if elf.MACHINES[architecture].name == os.uname().machine:
+        return "natively"
+    try:
+        return prepare(f"linux/{architecture}", room)
+    except SandboxError:
+        return ""
