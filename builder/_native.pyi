@@ -18,6 +18,9 @@ Step = tuple[str, str, bytes, bytes, bytes, bytes, int, bool]
 def unshare(flags: int) -> None: ...
 def mount(source: bytes, target: bytes, fstype: bytes, flags: int, options: bytes) -> None: ...
 def unmount(target: bytes, flags: int) -> None: ...
+def mount_detached(fstype: bytes) -> int:
+    """A new mount of `fstype` without a mount point, as a descriptor of its root (fsopen, fsmount)."""
+
 def resolve(root: int, path: bytes, nofollow: bool = False, walk: bool = False) -> int:
     """An O_PATH descriptor of `path` as a process with root directory `root` sees it; never outside of it.
 
@@ -40,6 +43,7 @@ def spawn(
     effective: int,
     umask: int,
     limits: tuple[tuple[int, int, int], ...],
+    no_new_privs: bool,
 ) -> tuple[int, int, int, int]:
     """Start a process in new namespaces: (pid, pidfd, stdout, stderr); the caller closes the last three.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile import lower
 from builder.dockerfile.parser import parse
+from builder.dockerfile.run_options import Confinement
 from builder.graph.graph import GraphBuilder
 from builder.oci.platform import host, parse_platform
 from builder.sources.context import open_context
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 _MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
+
+
+def _confinement(request: BuildRequest) -> Confinement:
+    """--network=host says itself that the network of the host may be used."""
+    implied = {"network.host"} if request.network == "host" else set()
+    return Confinement(
+        hosts=request.add_hosts,
+        hostname=request.hostname,
+        shm_size=request.shm_size,
+        ulimits=request.ulimits,
+        allow=frozenset(request.allow | implied),
+    )
 
 
 class Planned:
@@ -69,5 +82,6 @@ class Planned:
             resolve=self.resolver.resolve,
             fresh=frozenset(name.lower() for name in request.no_cache_filter),
             prefix=len(self.platforms) > 1,
+            confinement=_confinement(request),
         )
         return lower.lower(self._dockerfile, request.target, settings, builder)

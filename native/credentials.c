@@ -43,6 +43,6 @@ int rb_take_credentials(struct plan *plan) {
     RB_TRY(plan, "setresuid", syscall(SYS_setresuid, plan->uid, plan->uid, plan->uid));
     RB_TRY(plan, "capset", set_capabilities(plan->effective));
     RB_TRY(plan, "clear ambient capabilities", clear_ambient());
-    RB_TRY(plan, "no_new_privs", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    if (plan->no_new_privs) RB_TRY(plan, "no_new_privs", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     return 0;
 }

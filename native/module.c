@@ -6,6 +6,7 @@
 static PyMethodDef methods[] = {
     {"unshare", rb_py_unshare, METH_VARARGS, NULL},
     {"mount", rb_py_mount, METH_VARARGS, NULL},
+    {"mount_detached", rb_py_mount_detached, METH_VARARGS, NULL},
     {"unmount", rb_py_unmount, METH_VARARGS, NULL},
     {"resolve", rb_py_resolve, METH_VARARGS, NULL},
     {"spawn", (PyCFunction)(void (*)(void))rb_py_spawn, METH_VARARGS | METH_KEYWORDS, NULL},

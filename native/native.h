@@ -15,6 +15,7 @@ PyObject *rb_raise(int error, const char *step, const char *path);
 PyObject *rb_py_unshare(PyObject *self, PyObject *args);
 PyObject *rb_py_mount(PyObject *self, PyObject *args);
 PyObject *rb_py_unmount(PyObject *self, PyObject *args);
+PyObject *rb_py_mount_detached(PyObject *self, PyObject *args);
 
 /* resolve.c */
 PyObject *rb_py_resolve(PyObject *self, PyObject *args);

@@ -93,14 +93,14 @@ static int convert_limits(PyObject *limits, struct plan *plan) {
 
 static int convert(PyObject *args, PyObject *kwargs, struct plan *plan) {
     char *names[] = {"steps", "argv",   "programs",   "env",    "cwd",      "hostname",  "namespaces", "uid",
-                     "gid",   "groups", "bounding",   "effective", "umask", "limits",    NULL};
+                     "gid",   "groups", "bounding",   "effective", "umask", "limits",    "no_new_privs", NULL};
     PyObject *steps, *argv, *programs, *env, *groups, *limits;
     unsigned long long bounding, effective;
     PyObject *tuple = (PyObject *)&PyTuple_Type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!O!O!yykIIOKKIO!:spawn", names, tuple, &steps, tuple, &argv,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!O!O!yykIIOKKIO!p:spawn", names, tuple, &steps, tuple, &argv,
                                      tuple, &programs, tuple, &env, &plan->cwd, &plan->hostname, &plan->namespaces,
                                      &plan->uid, &plan->gid, &groups, &bounding, &effective, &plan->umask, tuple,
-                                     &limits))
+                                     &limits, &plan->no_new_privs))
         return -1;
     plan->bounding = bounding;
     plan->effective = effective;

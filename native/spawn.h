@@ -40,6 +40,7 @@ struct plan {
     size_t group_count;
     uint64_t bounding, effective;
     mode_t umask;
+    int no_new_privs;
     struct limit *limits;
     size_t limit_count;
 

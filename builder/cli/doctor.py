@@ -34,7 +34,8 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     store = doors.open_store(arguments.one("store")).root
     findings = [_probe(tier, means, store, doors) for tier, means in _TIERS]
     best = next(finding.tier for finding in findings if not finding.refusal or finding.tier == "none")
-    console.out(_json(best, findings) if arguments.flag("json") else _text(best, findings))
+    platforms = doors.foreign_platforms(best, store)
+    console.out(_json(best, findings, platforms) if arguments.flag("json") else _text(best, findings, platforms))
     return 0 if best != "none" else 1
 
 
@@ -48,16 +49,21 @@ def _probe(tier: str, means: str, store: str | None, doors: Doors) -> Finding:
     return Finding(tier, means)
 
 
-def _text(best: str, findings: list[Finding]) -> str:
+def _text(best: str, findings: list[Finding], platforms: dict[str, str]) -> str:
     lines = [f"tier: {best}"]
     for finding in findings:
         lines.append(f"  {finding.tier:<7} {'no ' if finding.refusal else 'yes'}  {finding.means}")
         lines += [f"               {line}" for line in finding.refusal.splitlines()]
         lines += [f"               hint: {line}" for line in finding.hint.splitlines()]
+    if platforms:
+        lines.append("platforms of RUN:")
+        lines += [f"  linux/{name:<9} {f'yes  {how}' if how else 'no'}" for name, how in platforms.items()]
+    if not all(platforms.values()):
+        lines.append("  hint: apt-get install qemu-user-static runs those of other machines")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _json(best: str, findings: list[Finding]) -> str:
+def _json(best: str, findings: list[Finding], platforms: dict[str, str]) -> str:
     import json
 
     tiers = [
@@ -69,4 +75,14 @@ def _json(best: str, findings: list[Finding]) -> str:
         }
         for each in findings
     ]
-    return json.dumps({"tier": best, "tiers": tiers}, indent=2) + "\n"
+    return (
+        json.dumps(
+            {
+                "tier": best,
+                "tiers": tiers,
+                "platforms": {f"linux/{name}": how or None for name, how in platforms.items()},
+            },
+            indent=2,
+        )
+        + "\n"
+    )

@@ -77,6 +77,14 @@ def choose_tier(requested: str | None, needs_run: bool, store: str | None = None
     return choose(requested, needs_run, store)
 
 
+def foreign_platforms(tier: str, store: str) -> dict[str, str]:
+    """Architecture → how its programs run, "" where they do not."""
+    from builder.sandbox.emulation import survey
+    from builder.sandbox.tiers import TIERS
+
+    return next((survey(each, store) for each in TIERS if each == tier != "none"), {})
+
+
 class Doors(NamedTuple):
     request_type: Callable[[], type[BuildRequest]] = request_type
     build: Callable[[BuildRequest, Emit, threading.Event], BuildResult] = build
@@ -87,3 +95,4 @@ class Doors(NamedTuple):
     parse_output: Callable[[str], Output] = parse_output
     load_archive: Callable[[str, Store], list[str]] = load_archive
     choose_tier: Callable[[str | None, bool, str | None], str] = choose_tier
+    foreign_platforms: Callable[[str, str], dict[str, str]] = foreign_platforms

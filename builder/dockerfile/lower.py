@@ -9,6 +9,7 @@ from builder.dockerfile import steps
 from builder.dockerfile.expand import expand
 from builder.dockerfile.frontend import check_syntax
 from builder.dockerfile.parser import parse_trigger
+from builder.dockerfile.run_options import Confinement
 from builder.dockerfile.stages import Replacements, Stage, StageGraph
 from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
 from builder.errors import BuildError, DockerfileError
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     resolve: Callable[[str, Platform, Span], ResolvedImage]
     fresh: frozenset[str] = frozenset()
     prefix: bool = False
+    confinement: Confinement = Confinement()
 
 
 def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builder: GraphBuilder | None = None) -> Plan:
@@ -233,6 +235,7 @@ class _StageSurroundings:
         self.globals = lowering.globals
         self.escape = lowering.escape
         self.network = lowering.settings.network
+        self.confinement = lowering.settings.confinement
         self.contexts = lowering.settings.contexts
         self.build_platform = lowering.settings.build_platform
         self.build_arg = lowering.build_arg

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import history
+from builder.dockerfile.run_options import check_rights, hostname
 from builder.errors import DockerfileError, NotSupported
 from builder.graph.ops import ExecOp
 
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import StageState
     from builder.dockerfile.surroundings import Surroundings
 
-HOSTNAME = "buildkitsandbox"  # what RUN sees with the reference implementation
 SCRIPTS = "/dev/pipes"
 
 
 def run(state: StageState, item: Run, around: Surroundings) -> StageState:
     _refuse_unsupported(item)
+    check_rights(item, around.confinement.allow)
     argv, scripts = _command(state, item)
     op = ExecOp(
         root=state.root,
@@ -27,8 +28,12 @@ def run(state: StageState, item: Run, around: Surroundings) -> StageState:
         cwd=state.workdir,
         user=state.config.user,
         network=item.network if item.network in ("none", "host") else around.network,
-        hostname=HOSTNAME,
+        hostname=hostname(around),
         scripts=scripts,
+        hosts=around.confinement.hosts,
+        ulimits=around.confinement.ulimits,
+        shm_size=around.confinement.shm_size,
+        security=item.security,
         platform=_foreign(state, around),
     )
     root = around.builder.add(op, around.note(item.text, item.span))
@@ -46,7 +51,6 @@ def _refuse_unsupported(item: Run) -> None:
     refused = [
         ("--mount", bool(item.mounts)),
         ("--device", bool(item.devices)),
-        ("--security=insecure", item.security == "insecure"),
     ]
     for flag, used in refused:
         if used:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from builder.dockerfile.run_options import Confinement
     from builder.dockerfile.stages import Stage, StageGraph
     from builder.dockerfile.state import StageState
     from builder.errors import Span
@@ -20,6 +21,7 @@ class Surroundings(Protocol):
     globals: dict[str, str]
     escape: str
     network: str
+    confinement: Confinement
     contexts: frozenset[str]
     build_platform: Platform
 

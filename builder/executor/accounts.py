@@ -69,7 +69,7 @@ def owner(spec: str, view: View) -> tuple[int, int, str | None]:
 def _owner_user(name: str, users: list[_User], view: View, spec: str, warnings: list[str]) -> tuple[int, int]:
     if name in ("", "root"):
         return 0, 0
-    if name.isdigit():
+    if _is_number(name):
         return _number(name, spec), _number(name, spec)
     for user in users:
         if user.name == name:
@@ -82,7 +82,7 @@ def _owner_user(name: str, users: list[_User], view: View, spec: str, warnings: 
 def _owner_group(name: str, view: View, spec: str, warnings: list[str]) -> int:
     if name == "root":
         return 0
-    if name.isdigit():
+    if _is_number(name):
         return _number(name, spec)
     for group in _groups(view):
         if group.name == name:
@@ -104,7 +104,7 @@ def _find_user(name: str, users: list[_User], spec: str) -> _User:
     for user in users:
         if user.name == name:
             return user
-    if not name.isdigit():
+    if not _is_number(name):
         if name == "root":
             return _User("root", 0, 0, "/root")
         raise BuildError(
@@ -120,7 +120,7 @@ def _group_id(name: str, view: View, spec: str) -> int:
     for group in _groups(view):
         if group.name == name:
             return group.gid
-    if name.isdigit():
+    if _is_number(name):
         return _number(name, spec)
     if name == "root":
         return 0
@@ -132,6 +132,11 @@ def _group_id(name: str, view: View, spec: str) -> int:
 
 def _of(name: str, spec: str) -> str:
     return repr(name) if name == spec else f"{name!r} of {spec!r}"
+
+
+def _is_number(text: str) -> bool:
+    """Other scripts have digits, too; and int() refuses thousands of them."""
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _number(text: str, spec: str) -> int:
@@ -146,13 +151,15 @@ def _users(view: View) -> list[_User]:
     return [
         _User(row[0], int(row[2]), int(row[3]), row[5])
         for row in rows
-        if len(row) >= 6 and row[2].isdigit() and row[3].isdigit()
+        if len(row) >= 6 and _is_number(row[2]) and _is_number(row[3])
     ]
 
 
 def _groups(view: View) -> list[_Group]:
     rows = (line.split(":") for line in _lines(view, "etc/group"))
-    return [_Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and row[2].isdigit()]
+    return [
+        _Group(row[0], int(row[2]), tuple(row[3].split(","))) for row in rows if len(row) >= 4 and _is_number(row[2])
+    ]
 
 
 def _lines(view: View, path: str) -> list[str]:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 from builder.errors import StepFailed
 from builder.executor import accounts
+from builder.executor.copy_op import make_directory
+from builder.executor.hosts import hosts_file
+from builder.executor.program import hint_for_program
 from builder.layers.tree import seal
-from builder.sandbox import hints, process
+from builder.sandbox import emulation, hints, process
 from builder.sandbox.process import Command
+from builder.snapshots.filetree import resolve
 
 if TYPE_CHECKING:
     from builder.executor.copy_op import Target
@@ -21,18 +25,13 @@ if TYPE_CHECKING:
 
 TAIL = 50  # lines of output repeated with a failure
 
-HOSTS = """127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
-fe00::\tip6-localnet
-ff00::\tip6-mcastprefix
-ff02::1\tip6-allnodes
-ff02::2\tip6-allrouters
-"""
-
 
 def run(op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
     """Run `op` with the tree of `work` as the upper directory. Raises StepFailed when it does not exit with 0."""
+    if op.platform:
+        emulation.prepare(op.platform, settings.room())
     _take_root_mode(target)
+    _make_cwd(op, target)
     command = _command(op, work, target, settings)
     tail: deque[str] = deque(maxlen=TAIL)
     os.makedirs(settings.logs, exist_ok=True)
@@ -45,14 +44,17 @@ def run(op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
 
         status = process.run(command, on_output, work.cancelled)
     if status:
-        raise _failure(op, work, status, tuple(tail), settings)
+        hint = hint_for_program(_candidates(command), status, tail, target.base)
+        raise _failure(op, work, status, tuple(tail), settings, hint)
     if target.owners == "recorded":
         seal(target.tree)
 
 
 def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Command:
     user = accounts.identity(op.user, target.base)
-    env = {"HOME": user.home, **dict(settings.proxies), **dict(op.env)}
+    env = {**dict(settings.proxies), **dict(op.env)}
+    env["HOME"] = env.get("HOME") or user.home
+    hosts = hosts_file(op.hostname, op.hosts)
     return Command(
         argv=op.argv,
         env=tuple(f"{name}={value}" for name, value in env.items()),
@@ -65,15 +67,20 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Comm
         lowers=tuple(f"{tree}/diff" for tree in work.inputs[0].trees),
         upper=f"{work.tree}/diff",
         work=_made(f"{work.room}/work"),
-        hosts=_written(f"{settings.room()}/hosts", HOSTS.encode()),
+        hosts=_written(f"{settings.room()}/hosts.{_short(hosts)}", hosts),
         resolv_conf=_written(f"{settings.room()}/resolv.conf.{op.network}", _resolv_conf(op.network)),
         stubs=_made(f"{settings.room()}/stubs"),
         scratch=_made(f"{settings.room()}/root"),
         scripts=tuple((name, os.fsencode(text)) for name, text in op.scripts),
+        shm_size=op.shm_size,
+        ulimits=op.ulimits,
+        insecure=op.security == "insecure",
     )
 
 
-def _failure(op: ExecOp, work: Work, status: int, tail: tuple[str, ...], settings: Settings) -> StepFailed:
+def _failure(
+    op: ExecOp, work: Work, status: int, tail: tuple[str, ...], settings: Settings, hint: str | None
+) -> StepFailed:
     return StepFailed(
         f"{' '.join(op.argv)!r} did not complete successfully: exit code {status}",
         step=work.note.step,
@@ -81,8 +88,28 @@ def _failure(op: ExecOp, work: Work, status: int, tail: tuple[str, ...], setting
         exit_code=status,
         tail=tail,
         span=work.note.span,
-        hint=hints.hint_for_failure(settings.tier(), status, tail) or hints.hint_for_exit(op.argv[0], status, tail),
+        hint=hint
+        or hints.hint_for_failure(settings.tier(), status, tail)
+        or hints.hint_for_exit(op.argv[0], status, tail),
     )
+
+
+def _candidates(command: Command) -> list[str]:
+    return [os.path.join(command.cwd, os.fsdecode(path)) for path in process.programs(command)]
+
+
+def _make_cwd(op: ExecOp, target: Target) -> None:
+    """A config may name a working directory that the root lacks: it is made for the user of the step."""
+    entry = target.base.entry(resolve(target.base, op.cwd))
+    if entry is None:
+        user = accounts.identity(op.user, target.base)
+        make_directory(op.cwd, (user.uid, user.gid), target)
+
+
+def _short(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _take_root_mode(target: Target) -> None:

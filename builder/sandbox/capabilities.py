@@ -23,6 +23,17 @@ NUMBERS = {
 DEFAULT = sum(1 << number for number in NUMBERS.values())
 
 
-def effective(uid: int) -> int:
+def bounding(insecure: bool) -> int:
+    """What a step may hold: with --security=insecure all that its user namespace has."""
+    return _last_known() if insecure else DEFAULT
+
+
+def effective(uid: int, insecure: bool = False) -> int:
     """What a step starts with: everything it may hold as root, nothing as anyone else."""
-    return DEFAULT if uid == 0 else 0
+    return bounding(insecure) if uid == 0 else 0
+
+
+def _last_known() -> int:
+    """Every capability of this kernel: capset refuses the set when it names another."""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return int(2 ** (int(file.read()) + 1) - 1)

@@ -52,6 +52,8 @@ MASKED_DIRECTORIES = (
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+SHM_SIZE = 64 << 20  # bytes, as Docker has it
+
 # Where heredocs that start with #! are executed, as the reference implementation has it.
 SCRIPTS = "/dev/pipes"
 
@@ -113,17 +115,24 @@ def unlink(target: str) -> Step:
 
 
 def furnish(
-    *, own_network: bool, many_ids: bool, hosts: bytes, resolv_conf: bytes, scripts: Sequence[tuple[str, bytes]] = ()
+    *,
+    own_network: bool,
+    many_ids: bool,
+    hosts: bytes,
+    resolv_conf: bytes,
+    scripts: Sequence[tuple[str, bytes]] = (),
+    shm_size: int = 0,
+    masked: bool = True,
 ) -> tuple[Step, ...]:
     """Everything below the root, in order."""
     return (
         mount("proc", "/proc"),
         *_sys(own_network),
-        *_dev(many_ids),
+        *_dev(many_ids, shm_size or SHM_SIZE),
         *_scripts(scripts),
         *_private_copy("/etc/hosts", hosts),
         *_private_copy("/etc/resolv.conf", resolv_conf),
-        *_masks(),
+        *(_masks() if masked else ()),
     )
 
 
@@ -139,7 +148,7 @@ def shared_sys() -> tuple[Step, ...]:
     return (bind("/sys", "/sys", MS_REC), read_only("/sys", MS_REC))
 
 
-def _dev(many_ids: bool) -> Iterable[Step]:
+def _dev(many_ids: bool, shm_size: int) -> Iterable[Step]:
     yield mount("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")
     for name in DEVICES:
         yield file(f"/dev/{name}", mode=0o666)
@@ -148,16 +157,16 @@ def _dev(many_ids: bool) -> Iterable[Step]:
         yield read_only(f"/dev/{name}")
     for name, text in DEVICE_LINKS:
         yield symlink(f"/dev/{name}", text)
-    yield from _dev_directories(many_ids)
+    yield from _dev_directories(many_ids, shm_size)
 
 
-def _dev_directories(many_ids: bool) -> Iterable[Step]:
+def _dev_directories(many_ids: bool, shm_size: int) -> Iterable[Step]:
     for name in ("pts", "shm", "mqueue"):
         yield directory(f"/dev/{name}")
     # Group 5 is "tty" in every distribution; a map of one id does not have it.
     terminals = "newinstance,ptmxmode=0666,mode=0620" + (",gid=5" if many_ids else "")
     yield mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, terminals)
-    yield mount("tmpfs", "/dev/shm", _SEALED, "mode=1777,size=65536k")
+    yield mount("tmpfs", "/dev/shm", _SEALED, f"mode=1777,size={shm_size}")
     yield mount("mqueue", "/dev/mqueue", optional=True)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import Cancelled, SandboxError
-from builder.sandbox import capabilities, hints, mounts, network, stubs, userns
+from builder.sandbox import capabilities, hints, mounts, network, stubs, ulimits, userns
 from builder.sandbox.idmaps import IDS
 from builder.sandbox.output import Lines
 from builder.values import NamedTuple
@@ -26,7 +26,6 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x04000000, 
 NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UMASK = 0o022
-OPEN_FILES = 65536  # as low as old programs need that loop over all descriptors, as high as builds need
 TICK = 0.1  # seconds between two looks at the cancellation flag
 PIECE = 256 * 1024
 
@@ -47,6 +46,9 @@ class Command(NamedTuple):
     resolv_conf: str  # likewise at /etc/resolv.conf
     stubs: str  # a directory of ours in which `run` keeps stub layers; may be shared by all runs
     scratch: str  # an empty directory of ours, usable as a mount point; nothing is ever written in it
+    shm_size: int = 0  # bytes of /dev/shm; 0 is the default
+    ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft and hard limit
+    insecure: bool = False  # all capabilities of the namespace, nothing masked, privileges may be gained
     scripts: tuple[tuple[str, bytes], ...] = ()  # name and text of executables that the step finds in /dev/pipes
 
 
@@ -164,6 +166,8 @@ def _furniture(command: Command, *, fresh_sys: bool = True) -> tuple[Step, ...]:
         own_network=command.network == "none" and fresh_sys,
         many_ids=userns.entered() == "userns",
         scripts=command.scripts,
+        shm_size=command.shm_size,
+        masked=not command.insecure,
         hosts=network.read(command.hosts),
         resolv_conf=network.read(command.resolv_conf),
     )
@@ -175,7 +179,7 @@ def _spawn(command: Command, steps: tuple[Step, ...]) -> Child:
         *_native.spawn(
             steps=steps,
             argv=tuple(map(os.fsencode, command.argv)),
-            programs=_programs(command),
+            programs=programs(command),
             env=tuple(map(os.fsencode, command.env)),
             cwd=os.fsencode(command.cwd),
             hostname=os.fsencode(command.hostname),
@@ -183,10 +187,11 @@ def _spawn(command: Command, steps: tuple[Step, ...]) -> Child:
             uid=command.uid,
             gid=command.gid,
             groups=_groups(command) if many_ids else None,
-            bounding=capabilities.DEFAULT,
-            effective=capabilities.effective(command.uid),
+            bounding=capabilities.bounding(command.insecure),
+            effective=capabilities.effective(command.uid, command.insecure),
+            no_new_privs=not command.insecure,
             umask=UMASK,
-            limits=_limits(),
+            limits=ulimits.limits(command.ulimits),
         )
     )
 
@@ -196,7 +201,7 @@ def _groups(command: Command) -> tuple[int, ...]:
     return tuple(dict.fromkeys((command.gid, *command.groups)))
 
 
-def _programs(command: Command) -> tuple[bytes, ...]:
+def programs(command: Command) -> tuple[bytes, ...]:
     """Where argv[0] may be, by the PATH that the step itself will have."""
     name = command.argv[0]
     if "/" in name:
@@ -204,14 +209,6 @@ def _programs(command: Command) -> tuple[bytes, ...]:
     paths = [pair[5:] for pair in command.env if pair.startswith("PATH=")]
     directories = (paths[-1] if paths else DEFAULT_PATH).split(":")
     return tuple(os.fsencode(f"{directory or '.'}/{name}") for directory in directories)
-
-
-def _limits() -> tuple[tuple[int, int, int], ...]:
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    return ((resource.RLIMIT_NOFILE, files, files), (resource.RLIMIT_CORE, 0, 0))
 
 
 # ---- attending ------------------------------------------------------------------------------------------

@@ -145,6 +145,7 @@ def spawn(**fields: Any) -> tuple[int, int, int, int]:
         "effective": 0,
         "umask": 0o22,
         "limits": (),
+        "no_new_privs": True,
     }
     return _native.spawn(**values | fields)
 

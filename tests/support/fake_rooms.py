@@ -151,6 +151,7 @@ def rooms(library: Library | None = None, store: Store | None = None, **others: 
         "parse_reference": parse_reference,
         "parse_output": parse_output,
         "load_archive": lambda path, store: [f"loaded:{path}"],
+        "foreign_platforms": lambda tier, store: {"arm64": "by /q", "s390x": ""} if tier != "none" else {},
         "choose_tier": lambda requested, needs_run, store: requested or "userns",
     }
     return Doors(**{**found, **others})

@@ -155,6 +155,10 @@ def test_doctor() -> None:
         "               hint: add a line to /etc/subuid\n"
         "  single  yes  RUN as one id: an unprivileged user namespace\n"
         "  none    yes  builds without RUN\n"
+        "platforms of RUN:\n"
+        "  linux/arm64     yes  by /q\n"
+        "  linux/s390x     no\n"
+        "  hint: apt-get install qemu-user-static runs those of other machines\n"
     )
 
 
