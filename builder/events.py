@@ -2,7 +2,7 @@
 
     BuildStarted ─► (StepQueued …) ─► StepStarted ─► StepLog* ─► StepFinished | StepFailed | StepCancelled
                                   └─► StepCached
-                 ─► Notice*        ─► ImageReady | Exported  ─► BuildFinished
+                 ─► Notice* | CheckWarning* ─► ImageReady | Exported  ─► BuildFinished
 
 `step` is the display name "[build-client 2/3] RUN go build …"; `id` is short, unique within the build
 and stable. Times are seconds of `time.monotonic()`, set by the emitter.
@@ -85,6 +85,17 @@ class Notice(NamedTuple):
     span: Span | None = None
 
 
+class CheckWarning(NamedTuple):
+    """A build check that fired: `description` is that of the rule, `detail` says what is the matter at `span`."""
+
+    time: float
+    rule: str
+    description: str
+    url: str
+    detail: str
+    span: Span | None
+
+
 class ImageReady(NamedTuple):
     time: float
     name: str  # the tag, or "" for an untagged image
@@ -115,6 +126,7 @@ Event = (
     | StepFailed
     | StepCancelled
     | Notice
+    | CheckWarning
     | ImageReady
     | Exported
     | BuildFinished

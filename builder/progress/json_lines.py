@@ -9,6 +9,7 @@
     StepFailed     id stage step seconds message
     StepCancelled  id stage step
     Notice         level message span          level: "warning" or "info"
+    CheckWarning   rule description url detail span
     ImageReady     name digest size            name is "" for an untagged image; size in bytes
     Exported       kind destination digest
     BuildFinished  seconds cached executed

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 from builder.events import (
     BuildFinished,
     BuildStarted,
+    CheckWarning,
     Event,
     Exported,
     ImageReady,
@@ -111,6 +112,11 @@ def _notice(event: Notice) -> str:
     return f"{'note' if event.level == 'info' else event.level}: {where}{printable(event.message)}"
 
 
+def _check(event: CheckWarning) -> str:
+    where = f"{event.span}: " if event.span else ""
+    return f"warning: {where}{event.rule}: {printable(event.detail)}"
+
+
 def _image(event: ImageReady) -> str:
     name = f" {event.name}" if event.name else ""
     return f"image{name} {event.digest} {size(event.size)}"
@@ -137,6 +143,7 @@ _SENTENCES: Mapping[type, Callable[[Any], str]] = {
     StepCancelled: _step_cancelled,
     StepLog: lambda event: printable(event.line),
     Notice: _notice,
+    CheckWarning: _check,
     ImageReady: _image,
     Exported: _exported,
     BuildFinished: _finished,

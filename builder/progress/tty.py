@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from builder.events import (
+    CheckWarning,
     Event,
     Notice,
     StepCached,
@@ -83,6 +84,8 @@ class Tty:
             case StepCancelled():
                 return "cancelled", f"{cancelled}         {one_line(event.step)}: cancelled"
             case Notice() if event.level == "warning":
+                return "warning", sentence(event)
+            case CheckWarning():
                 return "warning", sentence(event)
             case _:
                 return "", sentence(event)
