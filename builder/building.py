@@ -12,7 +12,8 @@ import time
 from typing import TYPE_CHECKING
 
 from builder import events
-from builder.errors import UsageError
+from builder.dockerfile.checks.policy import BUILD_ARG
+from builder.errors import DockerfileError, UsageError
 from builder.executor.local import LocalExecutor, Result
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
@@ -327,8 +328,26 @@ class _Work:
                 )
             )
             unused = {name for plan in self._planned.plans for name in plan.unused_args}
-            for name in sorted(unused - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM"}):
+            for name in sorted(
+                unused - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", BUILD_ARG}
+            ):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")
+            self._tell_findings()
+
+    def _tell_findings(self) -> None:
+        """Warn of what the build checks found; `error=true` makes it the end of the build."""
+        found = self._planned.findings
+        for each in found:
+            self._emit(
+                events.CheckWarning(time.monotonic(), each.rule, each.description, each.url, each.detail, each.span)
+            )
+        if self._planned.findings_fail:
+            rules = ", ".join(sorted({each.rule for each in found}))
+            raise DockerfileError(
+                f"lint violation found for rules: {rules}",
+                span=found[0].span,
+                hint="mend them, or leave out error=true of # check=",
+            )
 
     def _tell_cached(self) -> None:
         """Show what nobody had to look at, because a layer above it was known."""

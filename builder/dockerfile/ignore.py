@@ -37,6 +37,8 @@ class Ignore:
         # Last match wins: neighbours of one kind are one expression, tried from the end.
         self._groups = [(includes, _any_of(group)) for includes, group in groupby(rules[::-1], _includes)]
         self._inclusions = [rule.pattern.split("/") for rule in rules if rule.includes]
+        self.patterns = tuple(rule.pattern for rule in rules)
+        self.includes_again = bool(self._inclusions)
 
     def excluded(self, path: str) -> bool:
         return next((not includes for includes, regex in self._groups if regex.match(path)), False)

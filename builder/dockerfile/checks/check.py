@@ -1,0 +1,81 @@
+"""All rules over one file: the one entry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.dockerfile import stages as stages_of
+from builder.dockerfile.checks import file_rules, from_rules, policy
+from builder.dockerfile.checks.matter import Globals, Matter, global_args, stage_graph
+from builder.dockerfile.checks.stage_rules import Scope, StageRules, keys
+from builder.dockerfile.state import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from builder.dockerfile.checks.rules import Finding
+    from builder.dockerfile.instructions import Dockerfile
+    from builder.dockerfile.stages import Stage, StageGraph
+
+
+def check(dockerfile: Dockerfile, target: str | None, matter: Matter, *, whole: bool = False) -> list[Finding]:
+    """What counts of the findings, in order of the file; `whole` looks at stages that the target does not need too.
+
+    How the file is written is looked at everywhere. Raises DockerfileError or NotFound where lowering would.
+    """
+    silenced = policy.of_file(dockerfile, matter.build_args)
+    return policy.counted(_Checking(dockerfile, matter).findings(target, whole=whole), dockerfile, silenced)
+
+
+def fails(dockerfile: Dockerfile, found: Sequence[Finding], matter: Matter) -> bool:
+    """Whether `error=true` turns what was found into the end of the build."""
+    return bool(found) and policy.of_file(dockerfile, matter.build_args).error
+
+
+class _Checking:
+    def __init__(self, dockerfile: Dockerfile, matter: Matter) -> None:
+        self.dockerfile = dockerfile
+        self.matter = matter
+        self.escape = dockerfile.directives.escape
+        self.globals: Globals = global_args(dockerfile, matter)
+        self.stages: StageGraph = stage_graph(dockerfile, self.globals)
+        self.scopes: dict[int, Scope] = {}
+
+    def findings(self, target: str | None, *, whole: bool) -> Iterator[Finding]:
+        yield from file_rules.findings(self.dockerfile)
+        for arg in stages_of.global_args(self.dockerfile):
+            yield from keys(arg)
+        for stage in self.stages.stages:
+            yield from from_rules.findings(stage, self.globals, self.escape)
+        for stage in self._wanted(target, whole=whole):
+            yield from self._stage(stage)
+
+    def _wanted(self, target: str | None, *, whole: bool) -> Sequence[Stage]:
+        if whole:
+            return self.stages.stages
+        wanted = self.stages.target(target, self.dockerfile.file)
+        return stages_of.order(self.stages, wanted, self.matter.named)
+
+    def _stage(self, stage: Stage) -> Iterator[Finding]:
+        scope = self._inherited(stage)
+        if scope is None:
+            scope = yield from self._image(stage)
+        self.scopes[stage.number] = scope
+        rules = StageRules(scope, self.globals.values, self.matter.build_args, self.matter.ignore, self.escape)
+        yield from rules.findings(stage)
+
+    def _inherited(self, stage: Stage) -> Scope | None:
+        if stage.name in self.matter.named or stage.base in self.matter.named:
+            return None
+        parent = self.stages.before(stage.number, stage.base)
+        if parent is not None:
+            return self.scopes[parent.number].copy()
+        return Scope({"PATH": DEFAULT_PATH}) if stage.base == "scratch" else None
+
+    def _image(self, stage: Stage) -> Generator[Finding, None, Scope]:
+        name = stage.name if stage.name in self.matter.named else stage.base
+        config = self.matter.config_of(name, from_rules.wanted(stage, self.matter), stage.origin.span)
+        if config is None:
+            return Scope({"PATH": DEFAULT_PATH}, complete=False)
+        yield from from_rules.base_platform(stage, config, self.matter)
+        return Scope({"PATH": DEFAULT_PATH, **dict(config.env)}, shell=bool(config.shell))
