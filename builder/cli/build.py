@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     request = request_of(arguments, console.environ, doors)
+    call = "check" if arguments.flag("check") else arguments.one("call") or "build"
+    if call != "build":
+        from builder.cli import call as calls
+
+        return calls.check(request, calls.format_of(arguments.one("call") or call), console)
     mode = _mode(arguments, console)
     files = results.files_of(arguments)
     _check_stdout(request, arguments, console)

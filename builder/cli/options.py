@@ -118,6 +118,8 @@ REQUEST = (
 )
 
 REPORT = (
+    Option(("--check",), FLAG, help="Check the Dockerfile and build nothing: the same as --call=check."),
+    Option(("--call",), VALUE, "METHOD", "build, or check[,format=json]. Default: build."),
     Option(
         ("--output", "-o"),
         REPEAT,
@@ -138,8 +140,8 @@ REPORT = (
 
 # docker buildx build and docker build
 _DOCKER = refused(
-    "--attest --builder --cache-from --cache-to --call --cgroup-parent "
-    "--check --compress --cpu-period --cpu-quota --cpu-shares/-c --cpuset-cpus --cpuset-mems --debug/-D "
+    "--attest --builder --cache-from --cache-to --cgroup-parent "
+    "--compress --cpu-period --cpu-quota --cpu-shares/-c --cpuset-cpus --cpuset-mems --debug/-D "
     "--detach --disable-content-trust --force-rm --group --invoke --load --memory/-m --memory-swap "
     "--policy --print --provenance --proxy-network --pull --push --resource --rm --root "
     "--sbom --security-opt --server-config --squash "

@@ -1,0 +1,86 @@
+"""--check: what the build checks find, as text or as the JSON of buildx; nothing is built, no store is opened."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+from builder.cli.errors import excerpt, render
+from builder.errors import BuildError, UsageError
+
+if TYPE_CHECKING:
+    from builder.building import BuildRequest
+    from builder.cli.console import Console
+    from builder.dockerfile.checks.rules import Finding
+    from builder.errors import Span
+
+
+def format_of(call: str) -> str:
+    """`check` or `check,format=json|text`; UsageError for any other."""
+    method, _, option = call.partition(",")
+    if method != "check":
+        raise UsageError(f"--call={call}: only build and check are supported yet")
+    if option not in ("", "format=text", "format=json"):
+        raise UsageError(f"--call={call}: unknown option {option!r}", hint="check,format=json")
+    return option.removeprefix("format=") or "text"
+
+
+def check(request: BuildRequest, form: str, console: Console) -> int:
+    from builder.dockerfile.checks.check import check as findings_of
+    from builder.dockerfile.checks.matter import Matter
+    from builder.dockerfile.parser import parse
+    from builder.oci.platform import host, parse_platform
+    from builder.sources.definition import read_dockerfile, read_ignore
+
+    definition = read_dockerfile(request.context, request.dockerfile)
+    args = {name: value for name, value in request.build_args if value is not None}
+    named = frozenset(name for name, _ in request.build_contexts)
+    platform = parse_platform(request.platforms[0]) if request.platforms else host()
+    ignore = read_ignore(request.context, definition.file)
+    matter = Matter(args, platform, lambda name, span: None, ignore, named)
+    found: list[Finding] = []
+    error: BuildError | None = None
+    try:
+        dockerfile = parse(definition.content, definition.file)
+        found = findings_of(dockerfile, request.target, matter, whole=request.target is None)
+    except BuildError as problem:
+        error = problem
+    if form == "json":
+        console.out(_json(found, error, definition.file, definition.content))
+    else:
+        console.out(_text(found, error, request.context))
+    return 1 if found or error else 0
+
+
+def _text(found: list[Finding], error: BuildError | None, context: str) -> str:
+    parts = []
+    for each in found:
+        title = f"WARNING: {each.rule}" + (f" - {each.url}" if each.url else "")
+        lines = "\n".join(excerpt(each.span, context))
+        parts.append(f"{title}\n{each.detail}\n{each.span}\n{lines}\n")
+    if error:
+        parts.append(render(error, context=context))
+    return "\n".join(parts) or "Check complete, no warnings found.\n"
+
+
+def _json(found: list[Finding], error: BuildError | None, file: str, content: bytes) -> str:
+    warnings = [
+        {
+            "ruleName": each.rule,
+            "description": each.description,
+            **({"url": each.url} if each.url else {}),
+            "detail": each.detail,
+            "location": _location(each.span),
+        }
+        for each in found
+    ]
+    source = {"fileName": file, "language": "Dockerfile", "data": base64.b64encode(content).decode()}
+    answer: dict[str, object] = {"warnings": warnings, "sources": [source]}
+    if error:
+        answer["buildError"] = {"message": error.message, **({"location": _location(error.span)} if error.span else {})}
+    return json.dumps(answer, indent=2) + "\n"
+
+
+def _location(span: Span) -> dict[str, object]:
+    return {"ranges": [{"start": {"line": span.first}, "end": {"line": span.last}}]}

@@ -1,0 +1,47 @@
+"""`--check` and `--call=check`: words, JSON and exit status; no store is made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def rbuild(here: Path, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    (here / "Dockerfile").write_text(text)
+    command = [sys.executable, "-m", "builder", "build", *words, "--store", str(here / "store"), str(here)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_what_fired_is_told_with_its_lines(tmp_path: Path) -> None:
+    done = rbuild(tmp_path, "FROM base\nCMD run it\n", "--check")
+    assert done.returncode == 1
+    assert "WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-rec" in done.stdout
+    assert f"{tmp_path}/Dockerfile:2\n" in done.stdout and ">>> 2 | CMD run it" in done.stdout
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_clean_file_succeeds(tmp_path: Path) -> None:
+    assert rbuild(tmp_path, "FROM base\n", "--check").returncode == 0
+
+
+def test_json_has_rule_place_and_source(tmp_path: Path) -> None:
+    done = rbuild(tmp_path, "FROM scratch\nENV a b\n", "--call=check,format=json")
+    answer = json.loads(done.stdout)
+    assert [each["ruleName"] for each in answer["warnings"]] == ["LegacyKeyValueFormat"]
+    assert answer["warnings"][0]["location"] == {"ranges": [{"start": {"line": 2}, "end": {"line": 2}}]}
+    assert answer["sources"][0]["language"] == "Dockerfile" and "buildError" not in answer
+
+
+def test_a_build_error_is_told_with_its_place(tmp_path: Path) -> None:
+    done = rbuild(tmp_path, "FROM scratch\nBADCMD\n", "--call=check,format=json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["buildError"]["location"]["ranges"][0]["start"] == {"line": 2}
+
+
+@pytest.mark.parametrize("call", ["outline", "targets", "check,format=xml"])
+def test_an_unknown_call_is_refused(tmp_path: Path, call: str) -> None:
+    assert rbuild(tmp_path, "FROM scratch\n", f"--call={call}").returncode == 2
