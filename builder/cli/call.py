@@ -10,10 +10,10 @@ from builder.cli.errors import excerpt, render
 from builder.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
-    from builder.building import BuildRequest
     from builder.cli.console import Console
     from builder.dockerfile.checks.rules import Finding
     from builder.errors import Span
+    from builder.request import BuildRequest
 
 
 def format_of(call: str) -> str:
@@ -38,7 +38,7 @@ def check(request: BuildRequest, form: str, console: Console) -> int:
     named = frozenset(name for name, _ in request.build_contexts)
     platform = parse_platform(request.platforms[0]) if request.platforms else host()
     ignore = read_ignore(request.context, definition.file)
-    matter = Matter(args, platform, lambda name, span: None, ignore, named)
+    matter = Matter(args, platform, lambda name, platform, span: None, ignore, named)
     found: list[Finding] = []
     error: BuildError | None = None
     try:

@@ -39,6 +39,7 @@ class _Checking:
         self.escape = dockerfile.directives.escape
         self.globals: Globals = global_args(dockerfile, matter)
         self.stages: StageGraph = stage_graph(dockerfile, self.globals)
+        self.replaced = stages_of.Replacements(matter.named, matter.platform)
         self.scopes: dict[int, Scope] = {}
 
     def findings(self, target: str | None, *, whole: bool) -> Iterator[Finding]:
@@ -54,7 +55,7 @@ class _Checking:
         if whole:
             return self.stages.stages
         wanted = self.stages.target(target, self.dockerfile.file)
-        return stages_of.order(self.stages, wanted, self.matter.named)
+        return stages_of.order(self.stages, wanted, self.replaced)
 
     def _stage(self, stage: Stage) -> Iterator[Finding]:
         scope = self._inherited(stage)
@@ -65,7 +66,7 @@ class _Checking:
         yield from rules.findings(stage)
 
     def _inherited(self, stage: Stage) -> Scope | None:
-        if stage.name in self.matter.named or stage.base in self.matter.named:
+        if self._context(stage):
             return None
         parent = self.stages.before(stage.number, stage.base)
         if parent is not None:
@@ -73,9 +74,16 @@ class _Checking:
         return Scope({"PATH": DEFAULT_PATH}) if stage.base == "scratch" else None
 
     def _image(self, stage: Stage) -> Generator[Finding, None, Scope]:
-        name = stage.name if stage.name in self.matter.named else stage.base
-        config = self.matter.config_of(name, from_rules.wanted(stage, self.matter), stage.origin.span)
+        config = self.matter.config_of(
+            self._context(stage) or stage.base, from_rules.wanted(stage, self.matter), stage.origin.span
+        )
         if config is None:
             return Scope({"PATH": DEFAULT_PATH}, complete=False)
         yield from from_rules.base_platform(stage, config, self.matter)
         return Scope({"PATH": DEFAULT_PATH, **dict(config.env)}, shell=bool(config.shell))
+
+    def _context(self, stage: Stage) -> str | None:
+        """The build context that stands for the stage, or for its base."""
+        platform = from_rules.wanted(stage, self.matter)
+        names = (stage.name, stage.base)
+        return next((found for name in names if (found := self.replaced.find(name, platform))), None)
