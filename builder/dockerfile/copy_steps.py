@@ -77,7 +77,7 @@ def _copied(
     files = tuple(_inline(heredoc, state, around, item) for heredoc in item.heredocs)
     from_stage = getattr(item, "from_", None) is not None and source != around.builder.add(ContextOp(""))
     # As the reference has it, --chmod takes the copy out of its own layer again.
-    linked = item.link and chmod is None
+    linked = item.link and not chmod
     parents = getattr(item, "parents", False)
     op = CopyOp(
         root=around.builder.add(ScratchOp()) if linked else state.root,
