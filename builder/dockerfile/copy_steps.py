@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile import history
 from builder.dockerfile.expand import expand, expand_body
 from builder.errors import DockerfileError, NotSupported
-from builder.graph.ops import ContextOp, CopyOp, InlineFile
+from builder.graph.ops import ContextOp, CopyOp, CopySource, InlineFile, MergeOp, ScratchOp
 
 if TYPE_CHECKING:
     from builder.dockerfile.instructions import Add, Copy, Heredoc
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _GIT = re.compile(r"git://|ssh://|git@[\w.-]+:|https?://.*\.git(?:[#?].*)?$", re.IGNORECASE)
 
+_UNPACK = {None: "auto", True: "always", False: "never"}
+
 
 def copy(state: StageState, item: Copy, around: Surroundings) -> StageState:
-    _refuse("COPY", item, [("--link", item.link), ("--parents", item.parents)])
     words = _sources(state, item, around)
     for word in words:
         if _URL.match(word) or _GIT.match(word):
             raise DockerfileError(f"source can't be a URL for COPY: {word}", span=item.span, hint="use ADD")
     source = around.builder.add(ContextOp("")) if item.from_ is None else _from(item, item.from_, around)
-    return _copied(state, item, around, source=source, words=words, unpack=False)
+    return _copied(state, item, around, source=source, words=words, unpack="never")
 
 
 def add(state: StageState, item: Add, around: Surroundings) -> StageState:
@@ -34,10 +35,8 @@ def add(state: StageState, item: Add, around: Surroundings) -> StageState:
         "ADD",
         item,
         [
-            ("--link", item.link),
             ("--checksum", item.checksum is not None),
             ("--keep-git-dir", item.keep_git_dir),
-            ("--unpack=true", item.unpack is True),
         ],
     )
     words = _sources(state, item, around)
@@ -45,7 +44,7 @@ def add(state: StageState, item: Add, around: Surroundings) -> StageState:
         if _GIT.match(word) or _URL.match(word):
             raise NotSupported(f"ADD of a remote source is not supported yet: {word}", span=item.span)
     source = around.builder.add(ContextOp(""))
-    return _copied(state, item, around, source=source, words=words, unpack=item.unpack is not False)
+    return _copied(state, item, around, source=source, words=words, unpack=_UNPACK[item.unpack])
 
 
 def _refuse(name: str, item: Copy | Add, flags: list[tuple[str, bool | None]]) -> None:
@@ -69,7 +68,7 @@ def _from(item: Copy, reference: str, around: Surroundings) -> str:
 
 
 def _copied(
-    state: StageState, item: Copy | Add, around: Surroundings, *, source: str, words: tuple[str, ...], unpack: bool
+    state: StageState, item: Copy | Add, around: Surroundings, *, source: str, words: tuple[str, ...], unpack: str
 ) -> StageState:
     scope, escape, span = state.scope, around.escape, item.span
     dest = expand(item.dest, scope, escape, span)
@@ -77,23 +76,26 @@ def _copied(
     chmod = expand(item.chmod, scope, escape, span) if item.chmod else None
     files = tuple(_inline(heredoc, state, around, item) for heredoc in item.heredocs)
     from_stage = getattr(item, "from_", None) is not None and source != around.builder.add(ContextOp(""))
+    # As the reference has it, --chmod takes the copy out of its own layer again.
+    linked = item.link and not chmod
+    parents = getattr(item, "parents", False)
     op = CopyOp(
-        root=state.root,
-        source=source if words else "",
-        paths=words,
+        root=around.builder.add(ScratchOp()) if linked else state.root,
+        sources=(CopySource(source, words, unpack),) if words else (),
         files=files,
         dest=absolute(dest, state.workdir),
         chown=chown,
         chmod=chmod,
         exclude=item.exclude,
-        unpack=unpack,
         keep_owner=from_stage,
+        parents=parents,
     )
     name = type(item).__name__.upper()
     shown = [*words, *(f"<<{file.name}" for file in files), dest]
-    told = history.copy(name, [("chown", chown), ("chmod", chmod)], shown)
-    root = around.builder.add(op, around.note(item.text, span))
-    return state.grown(root, history.step(told))
+    told = history.copy(name + (" --parents" if parents else ""), [("chown", chown), ("chmod", chmod)], shown)
+    layer = around.builder.add(op, around.note(item.text, span))
+    root = around.builder.add(MergeOp(state.root, layer)) if linked else layer
+    return state.grown(root, history.step(told), layer)
 
 
 def absolute(dest: str, workdir: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile import steps
+from builder.dockerfile.context_base import from_context
 from builder.dockerfile.expand import expand
 from builder.dockerfile.frontend import check_syntax
 from builder.dockerfile.parser import parse_trigger
@@ -166,6 +167,8 @@ class _Lowering:
         platform = self._platform(stage)
         for name in (stage.name, stage.base):
             if replaced := self.replacements.find(name, platform):
+                if replaced in self.settings.contexts:
+                    return self._directory(replaced, stage, platform)
                 return self._image(replaced, stage, platform)
         parent = self.stages.before(stage.number, stage.base)
         if parent is not None:
@@ -193,6 +196,11 @@ class _Lowering:
             working_dir="/",
         )
         return StageState(self.builder.add(ScratchOp()), config, variables=config.env, platform=platform)
+
+    def _directory(self, name: str, stage: Stage, platform: Platform) -> StageState:
+        empty = self._scratch(platform)
+        step = f"[{self.shown(stage, platform)} 1/{_count(self._body(empty.config, stage))}] FROM {name}"
+        return from_context(name, empty, self.builder, Note(stage.label, step, stage.origin.span))
 
     def _image(self, name: str, stage: Stage, platform: Platform) -> StageState:
         image = self.settings.resolve(name, platform, stage.origin.span)

@@ -41,9 +41,9 @@ class StageState(NamedTuple):
         """The last declaration of a name wins and keeps the place of the first."""
         return self._replace(variables=tuple({**dict(self.variables), **dict(pairs)}.items()))
 
-    def grown(self, root: str, told: History) -> StageState:
-        """The state after an op that made a layer."""
-        return self._replace(root=root, made=(*self.made, root), history=(*self.history, told))
+    def grown(self, root: str, told: History, layer: str = "") -> StageState:
+        """The state after an op that made a layer: `layer` where that is independent of the root, else the root."""
+        return self._replace(root=root, made=(*self.made, layer or root), history=(*self.history, told))
 
     @property
     def shell(self) -> tuple[str, ...]:

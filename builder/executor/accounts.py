@@ -96,7 +96,7 @@ def _require_file(view: View, path: str, name: str, spec: str) -> None:
     if view.read(path, 1) is None:
         raise BuildError(
             f"cannot look up {_of(name, spec)}: this stage has no /{path}",
-            hint="use numeric ids, or create the account before this instruction",
+            hint="use numeric ids, or create the account before this instruction; with --link none are seen",
         )
 
 

@@ -7,11 +7,12 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from builder.errors import BuildError
 from builder.executor import accounts
 from builder.executor.archives import FileReader, is_archive
 from builder.executor.chmod import Mode
 from builder.executor.copy_plan import CopyPlan, Inline, Placement, Rules
-from builder.executor.select import Member
+from builder.executor.members import Member
 from builder.layers import codec
 from builder.layers import place as layers_place
 from builder.layers.unpack import IMPLIED_NS, unpack
@@ -40,21 +41,44 @@ class Target(NamedTuple):
     warn: Callable[[str], None]
 
 
-def copy(op: CopyOp, sources: list[Source], tree: FileTree, target: Target) -> None:
+class Batch(NamedTuple):
+    """What is copied from one tree."""
+
+    tree: FileTree
+    sources: list[Source]
+    unpack: str
+
+
+def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
     """Write what `op` copies into the new tree `target.tree`."""
-    rules = _rules(op, target)
-    plan = CopyPlan(target.base, op.dest, rules)
-    archives: list[Source] = []
-    for source in sources:
-        if op.unpack and source.entry.is_file and _is_archive(tree, source.entry):
-            archives.append(source)
-        else:
-            plan.add(source)
+    plan = CopyPlan(target.base, op.dest, _rules(op, target))
+    archives: list[tuple[FileTree, Source]] = []
+    for batch in batches:
+        start = len(plan.placements)
+        for source in batch.sources:
+            if _unpacks(batch, source):
+                archives.append((batch.tree, source))
+            else:
+                plan.add(source)
+        _write(plan.placements[start:], batch.tree, target)
+    start = len(plan.placements)
     for file in op.files:
         plan.add_inline(Inline(file.name, os.fsencode(file.content)))
-    _write(plan.placements, tree, target)
-    for source in archives:
+    _write(plan.placements[start:], target.base, target)
+    for tree, source in archives:
         _add_archive(op, source, tree, target)
+
+
+def _unpacks(batch: Batch, source: Source) -> bool:
+    if batch.unpack == "never" or not source.entry.is_file:
+        return False
+    found = _is_archive(batch.tree, source.entry)
+    if not found and batch.unpack == "always":
+        raise BuildError(
+            f'"/{source.entry.path}" is no tar archive, and --unpack=true asks to unpack it',
+            hint="known are tar and its gzip, bzip2, xz and zstd; leave --unpack out to copy other files as they are",
+        )
+    return found
 
 
 def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:
@@ -122,6 +146,8 @@ def _members(content: View, directory: str, base: View, at: str) -> Iterator[Mem
 
 def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
     """One batch, so that directories get their times when all in them is written."""
+    if not placements:
+        return
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
     rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
     layers_place.place(rows, target.tree, owners=target.owners, source=kind)

@@ -6,7 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
-from builder.executor.select import Member
+from builder.executor.members import Member
 from builder.snapshots.filetree import Entry, join, parent, resolve
 from builder.values import NamedTuple
 

@@ -15,20 +15,21 @@ from builder.errors import BuildError, of_system
 from builder.executor.copy_key import content_parts
 from builder.executor.select import select_from_context
 from builder.graph import ops
-from builder.graph.ops import ContextOp, CopyOp, ImageOp, ScratchOp
+from builder.graph.ops import ContextOp, CopyOp, ImageOp, MergeOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
 from builder.sources.hashes import FileHashes
 from builder.sources.image import load_image, unpack_image
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from builder.events import Flag
     from builder.executor.select import Source
     from builder.executor.settings import Keys, Settings, StepCache
     from builder.graph.graph import Graph, Note
-    from builder.graph.ops import Op
+    from builder.graph.ops import CopySource, Op
+    from builder.sources.context import ContextTree
     from builder.store.store import Store
 
 
@@ -48,7 +49,7 @@ class LocalExecutor:
         self.settings = settings
         self._cache = cache
         self._keys = keys
-        self._selected: dict[str, list[Source]] = {}
+        self._selected: dict[str, dict[int, list[Source]]] = {}
         self._hashes = {
             name: FileHashes(f"{store.root}/hashes", context.root) for name, context in settings.contexts.items()
         }
@@ -58,8 +59,8 @@ class LocalExecutor:
             case ImageOp():
                 return self._keys.combine(op, [op.diff_ids], ())
             case ContextOp():
-                return self._keys.combine(op, (), ())
-            case CopyOp() if op.paths and isinstance(self.graph[op.source], ContextOp):
+                return self._keys.combine(op, (), ())  # what is read of it counts, not its name
+            case CopyOp() if any(isinstance(self.graph[source.op], ContextOp) for source in op.sources):
                 return self._context_copy_key(op, input_keys)
             case _:
                 return self._keys.plain_key(op, input_keys)
@@ -71,6 +72,8 @@ class LocalExecutor:
             case ImageOp():
                 snapshot = load_image(op.diff_ids, self.store, self.settings.owners())
                 return None if snapshot is None else Result("", snapshot)
+            case MergeOp():
+                return _merged(inputs) if len(inputs) == 2 else None
             case _:
                 return self._load_snapshot(key, inputs)
 
@@ -79,6 +82,8 @@ class LocalExecutor:
             if isinstance(op, ImageOp):
                 layers = self.settings.images[op.manifest]
                 return Result("", unpack_image(layers, self.store, self.settings.owners(), cancelled))
+            if isinstance(op, MergeOp):
+                return _merged(inputs)
             return self._execute(op, key, note, [result.snapshot for result in inputs], cancelled)
         except BuildError as error:
             error.span = error.span or note.span
@@ -86,15 +91,21 @@ class LocalExecutor:
         except OSError as error:
             raise of_system(error, note.span) from error
 
-    def selected(self, op: CopyOp) -> tuple[str, list[Source]]:
-        """The name of the context that `op` reads, and what of it the key was made of."""
-        source = self.graph[op.source]
-        assert isinstance(source, ContextOp)
+    def selected(self, op: CopyOp) -> Mapping[int, list[Source]]:
+        """What the key of `op` was made of: by number of the source, for those that are contexts."""
         digest = ops.digest(op)
         if digest not in self._selected:
-            context = self.settings.contexts[source.name]
-            self._selected[digest] = select_from_context(op, context, source.name)
-        return source.name, self._selected[digest]
+            self._selected[digest] = {
+                number: select_from_context(op, source.paths, self.settings.contexts[origin.name], origin.name)
+                for number, source in enumerate(op.sources)
+                if isinstance(origin := self.graph[source.op], ContextOp)
+            }
+        return self._selected[digest]
+
+    def context(self, source: CopySource) -> ContextTree:
+        origin = self.graph[source.op]
+        assert isinstance(origin, ContextOp)
+        return self.settings.contexts[origin.name]
 
     def save_hashes(self) -> None:
         """Keep the digests of context files for the next build."""
@@ -102,14 +113,21 @@ class LocalExecutor:
             hashes.save()
 
     def _context_copy_key(self, op: CopyOp, input_keys: Sequence[str]) -> str:
+        """Context files count by content; where they come from does not."""
         try:
-            name, sources = self.selected(op)
-            content = content_parts(sources, self.settings.contexts[name], self._hashes[name])
+            content = [
+                [number, content_parts(sources, self.context(op.sources[number]), self._hashes_of(op.sources[number]))]
+                for number, sources in self.selected(op).items()
+            ]
         except BuildError as error:
             error.span = error.span or self.graph.notes[ops.digest(op)].span
             raise
-        own = [field for field in op if field not in (op.root, op.source)]
-        return self._keys.combine(op, [*own, content], input_keys[:1])
+        return self._keys.combine(op, [ops.own_fields(op), content], input_keys)
+
+    def _hashes_of(self, source: CopySource) -> FileHashes:
+        origin = self.graph[source.op]
+        assert isinstance(origin, ContextOp)
+        return self._hashes[origin.name]
 
     def _load_snapshot(self, key: str, inputs: Sequence[Result]) -> Result | None:
         owners = self.settings.owners()
@@ -131,3 +149,9 @@ class LocalExecutor:
             trees.publish(staged, "snapshots", self.settings.owners(), name)
         self._cache.remember(key, name)
         return Result(name, inputs[0].over(self._path(name)))
+
+
+def _merged(inputs: Sequence[Result]) -> Result:
+    """The tree of the second input on top of the first: nothing is written."""
+    root, added = inputs
+    return Result(added.id, root.snapshot.over(added.snapshot.trees[0]))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from builder.errors import BuildError
 from builder.executor import copy_op, exec_op
 from builder.executor.copy_key import changed_since
-from builder.executor.copy_op import Target
+from builder.executor.copy_op import Batch, Target
 from builder.executor.select import select_from_stage
-from builder.graph.ops import ContextOp, CopyOp, ExecOp, MkdirOp
+from builder.graph.ops import CopyOp, ExecOp, MkdirOp
 from builder.layers.tree import create_tree
 from builder.snapshots.view import View
 from builder.values import NamedTuple
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from builder.events import Flag
     from builder.executor.local import LocalExecutor
+    from builder.executor.select import Source
     from builder.graph.graph import Note
     from builder.graph.ops import Op
     from builder.snapshots.snapshot import Snapshot
+    from builder.sources.context import ContextTree
 
 
 class Work(NamedTuple):
@@ -54,19 +56,23 @@ def perform(work: Work, executor: LocalExecutor) -> None:
 
 
 def _copy(op: CopyOp, work: Work, target: Target, executor: LocalExecutor) -> None:
-    if not op.paths:
-        copy_op.copy(op, [], target.base, target)
-    elif isinstance(executor.graph[op.source], ContextOp):
-        _copy_context(op, target, executor)
-    else:
-        with View(work.inputs[1], target.owners) as view:
-            copy_op.copy(op, select_from_stage(op, view), view, target)
+    from contextlib import ExitStack
+
+    selected = executor.selected(op)
+    with ExitStack() as views:
+        batches: list[Batch] = []
+        for number, source in enumerate(op.sources):
+            if number in selected:
+                batches.append(Batch(executor.context(source), selected[number], source.unpack))
+            else:
+                view = views.enter_context(View(work.inputs[number + 1], target.owners))
+                batches.append(Batch(view, select_from_stage(op, source.paths, view), source.unpack))
+        copy_op.copy(op, batches, target)
+    for number, sources in selected.items():
+        _check_unchanged(sources, executor.context(op.sources[number]))
 
 
-def _copy_context(op: CopyOp, target: Target, executor: LocalExecutor) -> None:
-    name, sources = executor.selected(op)
-    context = executor.settings.contexts[name]
-    copy_op.copy(op, sources, context, target)
+def _check_unchanged(sources: list[Source], context: ContextTree) -> None:
     changed = changed_since(sources, context)
     if changed is not None:
         raise BuildError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile.globs import match
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
+from builder.executor.members import Member, candidates, matching, members_below
 from builder.snapshots.filetree import join, resolve
 from builder.values import NamedTuple
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 _WILD = re.compile(r"[*?\[\\]")
 
 
-class Member(NamedTuple):
-    """An entry below a source directory; `path` is relative to that directory."""
-
-    path: str
-    entry: Entry
-
-
 class Source(NamedTuple):
     """One thing to copy: a file under its `name`, or the content of a directory."""
 
@@ -38,7 +32,11 @@ class Source(NamedTuple):
 
 
 def select(
-    tree: FileTree, paths: tuple[str, ...], exclude: tuple[str, ...], missing: Callable[[str], BuildError]
+    tree: FileTree,
+    paths: tuple[str, ...],
+    exclude: tuple[str, ...],
+    missing: Callable[[str], BuildError],
+    parents: bool = False,
 ) -> list[Source]:
     """The sources in the order written, matches of a wildcard in name order.
 
@@ -47,6 +45,8 @@ def select(
     never excluded.
     """
     ignore = Ignore(exclude) if exclude else None
+    if parents:
+        return [source for path in paths for source in _select_parents(tree, path, ignore, missing)]
     return [source for path in paths for source in _select_one(tree, path, ignore, missing)]
 
 
@@ -82,10 +82,36 @@ def _expand(tree: FileTree, pattern: str) -> list[str]:
 
 
 def _matches(tree: FileTree, directory: str, pattern: str) -> list[str]:
-    entry = tree.entry(directory)
+    """Paths in `directory`, which may be a link to one. A link that leads nowhere has nothing in it."""
+    try:
+        real = resolve(tree, directory)
+    except BuildError:
+        return []
+    entry = tree.entry(real)
     if entry is None or not entry.is_dir:
         return []
-    return [found.path for found in tree.entries(directory) if match(pattern, found.name)]
+    return [join(directory, found.name) for found in candidates(tree, real, [pattern]) if match(pattern, found.name)]
+
+
+def _select_parents(
+    tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]
+) -> Iterator[Source]:
+    """--parents: what is behind the first `/./`, or all of the path, is kept below the destination."""
+    pivot, found, kept = path.partition("/./")
+    top, pattern = (_clamp(pivot), _clamp(kept)) if found else ("", _clamp(path))
+    for base in _expand(tree, top) if _WILD.search(top) else [top]:
+        real = resolve(tree, base)
+        entry = tree.entry(real)
+        if entry is None:
+            raise missing(base)
+        members = tuple(matching(tree, real, pattern, ignore))
+        if not members and not _WILD.search(pattern) and not _there(tree, join(real, pattern)):
+            raise missing(join(base, pattern))
+        yield Source("", entry, members)
+
+
+def _there(tree: FileTree, path: str) -> bool:
+    return tree.entry(path.rstrip("/")) is not None
 
 
 def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]) -> Source:
@@ -93,23 +119,11 @@ def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[
     entry = tree.entry(real)
     if entry is None:
         raise missing(path)
-    members = tuple(_members(tree, real, "", ignore)) if entry.is_dir else ()
+    members = tuple(members_below(tree, real, "", ignore)) if entry.is_dir else ()
     return Source(path.rpartition("/")[2], entry, members)
 
 
-def _members(tree: FileTree, top: str, below: str, ignore: Ignore | None) -> Iterator[Member]:
-    for entry in tree.entries(join(top, below) if below else top):
-        path = join(below, entry.name)
-        excluded = ignore is not None and ignore.excluded(path)
-        if excluded and not (entry.is_dir and ignore is not None and ignore.may_contain_included(path)):
-            continue
-        inside = tuple(_members(tree, top, path, ignore)) if entry.is_dir else ()
-        if not excluded or inside:
-            yield Member(path, entry)
-            yield from inside
-
-
-def select_from_context(op: CopyOp, context: ContextTree, name: str) -> list[Source]:
+def select_from_context(op: CopyOp, paths: tuple[str, ...], context: ContextTree, name: str) -> list[Source]:
     """The context files that `op` copies. A path that is missing or ignored is a BuildError that says which."""
     where = f"the build context {name!r}" if name else "the build context"
 
@@ -119,11 +133,11 @@ def select_from_context(op: CopyOp, context: ContextTree, name: str) -> list[Sou
             return BuildError(f'"/{path}" is excluded from {where} by its ignore file', hint=hint)
         return BuildError(f'"/{path}": not found in {where}', hint=f"paths are relative to {context.root}")
 
-    return select(context, op.paths, op.exclude, missing)
+    return select(context, paths, op.exclude, missing, op.parents)
 
 
-def select_from_stage(op: CopyOp, view: View) -> list[Source]:
+def select_from_stage(op: CopyOp, paths: tuple[str, ...], view: View) -> list[Source]:
     def missing(path: str) -> BuildError:
         return BuildError(f'"/{path}": not found in the stage or image that it is copied from')
 
-    return select(view, op.paths, op.exclude, missing)
+    return select(view, paths, op.exclude, missing, op.parents)

@@ -81,22 +81,41 @@ class InlineFile(NamedTuple):
     content: str
 
 
-class CopyOp(NamedTuple):
-    """Copy `paths` of `source`, then `files`, to `dest` (absolute; a trailing slash makes it a directory).
+class CopySource(NamedTuple):
+    """`paths` of the tree that `op` makes.
 
-    `unpack` is ADD's treatment of archives. `chown` and `chmod` are as written, variables expanded.
+    `unpack` is ADD's treatment of archives: "never", "auto" (what starts as one is one) or "always" (all else is an
+    error).
+    """
+
+    op: str
+    paths: tuple[str, ...]
+    unpack: str = "never"
+
+
+class CopyOp(NamedTuple):
+    """Copy `sources` in order, then `files`, to `dest` (absolute; a trailing slash makes it a directory).
+
+    `chown` and `chmod` are as written, variables expanded. `keep_owner` is for trees that have owners, `parents`
+    keeps the directories of each path.
     """
 
     root: str
-    source: str
-    paths: tuple[str, ...]
+    sources: tuple[CopySource, ...]
     files: tuple[InlineFile, ...]
     dest: str
     chown: str | None
     chmod: str | None
     exclude: tuple[str, ...]
-    unpack: bool
     keep_owner: bool
+    parents: bool = False
+
+
+class MergeOp(NamedTuple):
+    """The tree of `added`, an op made on the empty root, stacked on `root` (COPY --link); it writes nothing."""
+
+    root: str
+    added: str
 
 
 class MkdirOp(NamedTuple):
@@ -107,7 +126,7 @@ class MkdirOp(NamedTuple):
     user: str
 
 
-Op = ScratchOp | ImageOp | ContextOp | ExecOp | CopyOp | MkdirOp
+Op = ScratchOp | ImageOp | ContextOp | ExecOp | CopyOp | MergeOp | MkdirOp
 
 
 def inputs(op: Op) -> tuple[str, ...]:
@@ -118,9 +137,19 @@ def inputs(op: Op) -> tuple[str, ...]:
         case MkdirOp():
             return (op.root,)
         case CopyOp():
-            return (op.root, op.source) if op.paths else (op.root,)
+            return (op.root, *(source.op for source in op.sources))
+        case MergeOp():
+            return (op.root, op.added)
         case _:
             return ()
+
+
+def own_fields(op: Op) -> list[object]:
+    """The fields that name no other op, for keys: those of the inputs stand for them."""
+    if isinstance(op, CopyOp):
+        return [[source[1:] for source in op.sources], *op[2:]]
+    replaced = set(inputs(op))
+    return [field for field in op if field not in replaced]
 
 
 def makes_layer(op: Op) -> bool:

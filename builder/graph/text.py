@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from builder.graph.graph import Graph
 
-_INPUTS = {"root", "source"}
+_INPUTS = {"root", "added", "sources"}
 
 
 def dump(graph: Graph, targets: Sequence[str]) -> str:
@@ -28,17 +28,27 @@ def _block(graph: Graph, digest: str, numbers: dict[str, int]) -> str:
     sources = " ".join(f"#{numbers[parent]}" for parent in inputs(op))
     title = f"#{numbers[digest]} {type(op).__name__}" + (f" <- {sources}" if sources else "")
     lines = [title + (f"   {note.step}" if note else "")]
+    lines += _copied(op, numbers) if isinstance(op, CopyOp) else []
     lines += [f"     {name} = {_value(value)}" for name, value in _fields(op)]
     return "\n".join(lines)
 
 
+def _copied(op: CopyOp, numbers: dict[str, int]) -> list[str]:
+    """A line a source; its op is named where there are several."""
+    lines = []
+    for source in op.sources:
+        origin = f"   from #{numbers[source.op]}" if len(op.sources) > 1 else ""
+        unpack = f"   unpack {source.unpack}" if source.unpack != "never" else ""
+        lines.append(f"     paths = {json.dumps(source.paths)}{unpack}{origin}")
+    return lines
+
+
 def _fields(op: Op) -> list[tuple[str, object]]:
-    skipped = _INPUTS if not isinstance(op, CopyOp) or op.paths else _INPUTS - {"source"}
     pairs = zip(op._fields, op, strict=True)
     return [
         (name, value)
         for name, value in pairs
-        if name not in skipped and value not in ((), None, False, "", 0, "sandbox")
+        if name not in _INPUTS and value not in ((), None, False, "", 0, "sandbox")
     ]
 
 

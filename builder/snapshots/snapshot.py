@@ -11,8 +11,11 @@ class Snapshot(NamedTuple):
     trees: tuple[str, ...]
 
     def over(self, tree: str) -> Snapshot:
-        """This snapshot with one more tree on top."""
-        return Snapshot((tree, *self.trees))
+        """This snapshot with one more tree on top.
+
+        The same tree further down goes: all that it says is said above, and the kernel stacks no directory twice.
+        """
+        return Snapshot((tree, *(other for other in self.trees if other != tree)))
 
 
 EMPTY = Snapshot(())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from builder.solver.protocols import Executor, R
 
 # Raised whenever the same key would mean another result: a change of execution or of the tree format.
-FORMAT = 1
+FORMAT = 2
 
 
 def combine(op: Op, parts: Sequence[object], input_keys: Sequence[str]) -> str:
@@ -28,8 +28,7 @@ def combine(op: Op, parts: Sequence[object], input_keys: Sequence[str]) -> str:
 
 def plain_key(op: Op, input_keys: Sequence[str]) -> str:
     """The key of an op that depends on its fields and inputs alone."""
-    replaced = set(ops.inputs(op))
-    return combine(op, [field for field in op if field not in replaced], input_keys)
+    return combine(op, ops.own_fields(op), input_keys)
 
 
 def all_keys(graph: Graph, executor: Executor[R], targets: Iterable[str]) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder.events import StepCached, StepCancelled, StepFailed, StepFinished, StepLog, StepStarted
 from builder.graph.graph import Note
+from builder.graph.ops import MergeOp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,12 +37,16 @@ class Report:
             self._emit(StepCached(time.monotonic(), self._ids[digest], note.stage, note.step, note.span))
 
     def started(self, digest: str) -> None:
+        if isinstance(self._graph[digest], MergeOp):
+            return  # it stacks what others made: no step of the user's
         self._seen.add(digest)
         self.executed += 1
         note = self._note(digest)
         self._emit(StepStarted(time.monotonic(), self._ids[digest], note.stage, note.step, note.span))
 
     def finished(self, digest: str, seconds: float) -> None:
+        if isinstance(self._graph[digest], MergeOp):
+            return
         note = self._note(digest)
         self._emit(StepFinished(time.monotonic(), self._ids[digest], note.stage, note.step, seconds))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder.building import build
-from builder.graph.ops import CopyOp, ExecOp, InlineFile, MkdirOp
+from builder.graph.ops import CopyOp, CopySource, ExecOp, InlineFile, MkdirOp
 from builder.request import BuildRequest
 from builder.solver import keys
 from tests.support import setup_text
@@ -127,7 +127,7 @@ def test_copy_is_found_from_another_checkout(context: Path) -> None:
 
 
 EXEC = ExecOp("root", ("sh", "-c", "x"), (("A", "1"),), "/", "", "host", "h")
-COPY = CopyOp("root", "src", ("a",), (), "/", None, None, (), False, True)
+COPY = CopyOp("root", (CopySource("src", ("a",)),), (), "/", None, None, (), True)
 MKDIR = MkdirOp("root", "/w", "")
 
 
@@ -151,13 +151,14 @@ def test_run_depends_on_every_field(changed: ExecOp) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        COPY._replace(paths=("b",)),
+        COPY._replace(sources=(CopySource("src", ("b",)),)),
         COPY._replace(files=(InlineFile("E", "x"),)),
         COPY._replace(dest="/d"),
         COPY._replace(chown="1"),
         COPY._replace(chmod="600"),
         COPY._replace(exclude=("x",)),
-        COPY._replace(unpack=True),
+        COPY._replace(sources=(CopySource("src", ("a",), "auto"),)),
+        COPY._replace(parents=True),
         COPY._replace(keep_owner=False),
     ],
 )

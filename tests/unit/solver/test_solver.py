@@ -8,7 +8,7 @@ import pytest
 
 from builder.errors import BuildError, Cancelled
 from builder.graph.graph import GraphBuilder, Note
-from builder.graph.ops import CopyOp, MkdirOp, ScratchOp, inputs
+from builder.graph.ops import CopyOp, CopySource, MkdirOp, ScratchOp, inputs
 from builder.solver import keys
 from builder.solver.solver import Solver
 
@@ -84,7 +84,7 @@ class Net:
 
 
 def copy(root, source, dest):
-    return CopyOp(root, source, ("x",), (), dest, None, None, (), False, True)
+    return CopyOp(root, (CopySource(source, ("x",)),), (), dest, None, None, (), True)
 
 
 def solve(net, executor, wanted, jobs=4, cancelled=None):
@@ -199,12 +199,13 @@ def test_keys_change_with_every_field_and_input_and_with_nothing_else():
     assert made == again
     op = net.graph[net.both]
     variants = [
-        op._replace(paths=("y",)),
+        op._replace(sources=(op.sources[0]._replace(paths=("y",)),)),
         op._replace(dest="elsewhere"),
         op._replace(chown="1"),
         op._replace(chmod="600"),
         op._replace(exclude=("*",)),
-        op._replace(unpack=True),
+        op._replace(sources=(op.sources[0]._replace(unpack="auto"),)),
+        op._replace(parents=True),
         op._replace(keep_owner=False),
     ]
     input_keys = [made[parent] for parent in inputs(op)]
