@@ -28,8 +28,15 @@ def combine(op: Op, parts: Sequence[object], input_keys: Sequence[str]) -> str:
 
 def plain_key(op: Op, input_keys: Sequence[str]) -> str:
     """The key of an op that depends on its fields and inputs alone."""
+    return combine(op, own_parts(op), input_keys)
+
+
+def own_parts(op: Op) -> list[object]:
+    """The fields of an op without the digests of its inputs, for which their keys stand."""
     replaced = set(ops.inputs(op))
-    return combine(op, [field for field in op if field not in replaced], input_keys)
+    if isinstance(op, ops.ExecOp):
+        op = op._replace(mounts=tuple(mount._replace(source="input" if mount.source else "") for mount in op.mounts))
+    return [field for field in op if field not in replaced]
 
 
 def all_keys(graph: Graph, executor: Executor[R], targets: Iterable[str]) -> Mapping[str, str]:
