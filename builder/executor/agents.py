@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
     from builder.graph.ops import MountPoint
@@ -70,18 +71,28 @@ def _own_agent(name: str, keys: tuple[str, ...], stack: ExitStack) -> str:
     path = f"{place}/socket"
     try:
         agent = subprocess.Popen(
-            ["ssh-agent", "-a", path, "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["ssh-agent", "-a", path, "sh", "-c", "echo $SSH_AGENT_PID; exec cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         stack.callback(agent.wait)
         assert agent.stdin and agent.stdout
         stack.callback(agent.stdout.close)
         stack.callback(agent.stdin.close)
-        agent.stdout.readline()
+        stack.callback(_end, int(agent.stdout.readline()))
         for key in keys:
             _add(name, key, path)
     except FileNotFoundError as error:
         raise BuildError(f"--ssh {name}: {error.filename} is not installed", hint="install openssh-client") from error
     return path
+
+
+def _end(pid: int) -> None:
+    """At once: by itself it would notice within ten seconds that we are gone."""
+    import signal
+
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
 
 
 def _add(name: str, key: str, path: str) -> None:
@@ -96,11 +107,11 @@ def _add(name: str, key: str, path: str) -> None:
         raise BuildError(f"--ssh {name}: cannot use the key {key}: {reason}", hint="add it to an agent, and name that")
 
 
-def _with_short_name(directory: str, name: str, call: object) -> None:
+def _with_short_name(directory: str, name: str, call: Callable[[str], object]) -> None:
     """Sockets have names of at most 107 bytes, and a store may lie deep."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        call(f"/proc/self/fd/{fd}/{name}")  # type: ignore[operator]
+        call(f"/proc/self/fd/{fd}/{name}")
     finally:
         os.close(fd)
 
