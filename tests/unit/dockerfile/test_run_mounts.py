@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.building import BuildRequest, plan_text
+from builder.building import plan_text
 from builder.graph.ops import ExecOp, MountPoint
+from builder.request import BuildRequest
 from builder.solver import keys
 
 if TYPE_CHECKING:
