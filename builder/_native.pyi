@@ -61,7 +61,10 @@ def spawn(
           alias     bind the root's source on target
           readonly  make target read-only; with MS_REC in flags also what is mounted below
           mkdir     flags is the mode                 file      with data; flags is the mode
-          symlink   source is its text                unlink
+          symlink   source is its text                unlink    flags as unlinkat(2)
+          pick      bind source, resolved inside the root's directory fstype, on target
+          ensure    make what is missing of target: directories, last a file unless flags is 1
+          chown     flags is uid | gid << 32          detach    unmount target lazily
     Targets are resolved inside the root. An optional step is skipped when its target or source is not there.
     """
 

@@ -15,6 +15,7 @@ from builder import events
 from builder.dockerfile.checks.policy import BUILD_ARG
 from builder.errors import DockerfileError, UsageError
 from builder.executor.local import LocalExecutor, Result
+from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
 from builder.graph.ops import ExecOp, inputs, makes_layer
@@ -124,6 +125,8 @@ class _Work:
     def __init__(self, request: BuildRequest, store: Store, emit: Emit, cancelled: Flag) -> None:
         self._request = request
         self._store = store
+        self._secrets = Secrets({item.id: (item.kind, item.value) for item in request.secrets})
+        emit = self._secrets.masking(emit)
         self._emit = emit
         self._cancelled = cancelled
         self._annotations = Annotations(request.annotations)
@@ -247,6 +250,9 @@ class _Work:
             logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
             room=self._room,
             proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
+            secrets=self._secrets,
+            agents=dict(self._request.ssh),
+            fresh=self._cache.is_fresh,
         )
 
     def _output(self, key: str, stream: int, line: bytes) -> None:

@@ -5,6 +5,7 @@
 #include "native.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -132,7 +133,60 @@ static int make_file(struct plan *plan, const struct step *step) {
 static int remove_file(struct plan *plan, const struct step *step) {
     const char *name;
     RB_FD parent = rb_resolve_parent(plan->root, step->target, &name);
-    return parent < 0 ? -1 : unlinkat(parent, name, 0);
+    return parent < 0 ? -1 : unlinkat(parent, name, (int)step->flags);
+}
+
+/* ---- mounts that a step asks for ------------------------------------------------------------------------- */
+
+/* Binds `source` of the directory `fstype`, as a process with that root directory would see it, on target. What
+ * was resolved is what is bound: a name that is swapped meanwhile changes nothing. */
+static int pick(struct plan *plan, const struct step *step) {
+    char from[FD_PATH_SIZE], to[FD_PATH_SIZE];
+    RB_FD top = rb_resolve(plan->root, step->fstype, 0);
+    if (top < 0) return -1;
+    RB_FD source = rb_resolve(top, step->source, 0);
+    if (source < 0) return -1;
+    RB_FD target = open_target(plan, step->target);
+    if (target < 0) return -1;
+    return mount(fd_path(from, source), fd_path(to, target), NULL, MS_BIND | step->flags, NULL);
+}
+
+static int ensure_one(int root, const char *path, int directory) {
+    const char *name;
+    RB_FD there = rb_resolve(root, path, 0);
+    if (there >= 0 || errno != ENOENT) return there < 0 ? -1 : 0;
+    RB_FD parent = rb_resolve_parent(root, path, &name);
+    if (parent < 0) return -1;
+    if (directory) return mkdirat(parent, name, 0755);
+    RB_FD file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    return file < 0 ? -1 : 0;
+}
+
+/* Makes what is missing of target: directories, and in the last place a file unless flags say directory. */
+static int ensure(struct plan *plan, const struct step *step) {
+    char path[PATH_MAX];
+    size_t length = strlen(step->target);
+    if (length >= sizeof path) return errno = ENAMETOOLONG, -1;
+    for (size_t i = 1; i < length; i++) {
+        if (step->target[i] != '/') continue;
+        memcpy(path, step->target, i);
+        path[i] = '\0';
+        if (ensure_one(plan->root, path, 1) < 0) return -1;
+    }
+    return ensure_one(plan->root, step->target, step->flags != 0);
+}
+
+/* flags: the uid, and from bit 32 on the gid. */
+static int change_owner(struct plan *plan, const struct step *step) {
+    RB_FD fd = rb_resolve(plan->root, step->target, 1);
+    uint64_t both = step->flags;
+    return fd < 0 ? -1 : fchownat(fd, "", (uid_t)(both & 0xffffffff), (gid_t)(both >> 32), AT_EMPTY_PATH);
+}
+
+static int detach(struct plan *plan, const struct step *step) {
+    char path[FD_PATH_SIZE];
+    RB_FD fd = rb_resolve(plan->root, step->target, 1);
+    return fd < 0 ? -1 : umount2(fd_path(path, fd), MNT_DETACH);
 }
 
 perform_step *rb_step_named(const char *op) {
@@ -143,7 +197,8 @@ perform_step *rb_step_named(const char *op) {
         {"reopen", reopen},        {"root", mount_root},         {"mount", mount_file_system},
         {"bind", bind_from_host},  {"alias", bind_from_root},    {"readonly", make_read_only},
         {"mkdir", make_directory}, {"symlink", make_symlink},    {"file", make_file},
-        {"unlink", remove_file},
+        {"unlink", remove_file},   {"pick", pick},               {"ensure", ensure},
+        {"chown", change_owner},   {"detach", detach},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(op, table[i].op) == 0) return table[i].perform;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import history
+from builder.dockerfile.run_mounts import mount_points
 from builder.dockerfile.run_options import check_rights, hostname
 from builder.errors import DockerfileError, NotSupported
 from builder.graph.ops import ExecOp
@@ -35,6 +36,7 @@ def run(state: StageState, item: Run, around: Surroundings) -> StageState:
         shm_size=around.confinement.shm_size,
         security=item.security,
         platform=_foreign(state, around),
+        mounts=mount_points(state, item, around),
     )
     root = around.builder.add(op, around.note(item.text, item.span))
     return state.grown(root, history.step(history.run(argv, state.args)))
@@ -49,7 +51,6 @@ def _foreign(state: StageState, around: Surroundings) -> str:
 
 def _refuse_unsupported(item: Run) -> None:
     refused = [
-        ("--mount", bool(item.mounts)),
         ("--device", bool(item.devices)),
     ]
     for flag, used in refused:

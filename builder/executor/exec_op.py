@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.errors import StepFailed
-from builder.executor import accounts
+from builder.executor import accounts, mount_points, mount_stubs
 from builder.executor.copy_op import make_directory
 from builder.executor.hosts import hosts_file
 from builder.executor.program import hint_for_program
@@ -19,6 +20,8 @@ from builder.snapshots.filetree import resolve
 
 if TYPE_CHECKING:
     from builder.executor.copy_op import Target
+    from builder.executor.local import LocalExecutor
+    from builder.executor.mount_points import Mounted
     from builder.executor.perform import Work
     from builder.executor.settings import Settings
     from builder.graph.ops import ExecOp
@@ -26,18 +29,28 @@ if TYPE_CHECKING:
 TAIL = 50  # lines of output repeated with a failure
 
 
-def run(op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
+def run(op: ExecOp, work: Work, target: Target, executor: LocalExecutor) -> None:
     """Run `op` with the tree of `work` as the upper directory. Raises StepFailed when it does not exit with 0."""
     if op.platform:
-        emulation.prepare(op.platform, settings.room())
+        emulation.prepare(op.platform, executor.settings.room())
     _take_root_mode(target)
     _make_cwd(op, target)
-    command = _command(op, work, target, settings)
+    with ExitStack() as stack:
+        mounted = mount_points.prepare(op, work, executor, stack)
+        hidden = mount_stubs.uncover(mounted.attachments, work, target)
+        _run(_command(op, work, target, executor.settings, mounted), op, work, target, executor.settings)
+        mount_stubs.cover(hidden, target)
+    if target.owners == "recorded":
+        seal(target.tree)
+
+
+def _run(command: Command, op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
     tail: deque[str] = deque(maxlen=TAIL)
     os.makedirs(settings.logs, exist_ok=True)
     with open(f"{settings.logs}/{work.key[:12]}.log", "wb") as log:
 
         def on_output(stream: int, line: bytes) -> None:
+            line = settings.secrets.mask(line)
             log.write(line + b"\n")
             tail.append(line.decode("utf-8", "replace"))
             settings.output(work.key, stream, line)
@@ -46,15 +59,14 @@ def run(op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
     if status:
         hint = hint_for_program(_candidates(command), status, tail, target.base)
         raise _failure(op, work, status, tuple(tail), settings, hint)
-    if target.owners == "recorded":
-        seal(target.tree)
 
 
-def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Command:
+def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted: Mounted) -> Command:
     user = accounts.identity(op.user, target.base)
-    env = {**dict(settings.proxies), **dict(op.env)}
+    env = {**dict(settings.proxies), **dict(mounted.env), **dict(op.env)}
     env["HOME"] = env.get("HOME") or user.home
     hosts = hosts_file(op.hostname, op.hosts)
+    env |= {name: value for name, value in mounted.env if name != "SSH_AUTH_SOCK"}
     return Command(
         argv=op.argv,
         env=tuple(f"{name}={value}" for name, value in env.items()),
@@ -75,6 +87,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings) -> Comm
         shm_size=op.shm_size,
         ulimits=op.ulimits,
         insecure=op.security == "insecure",
+        attachments=mounted.attachments,
     )
 
 
@@ -82,8 +95,8 @@ def _failure(
     op: ExecOp, work: Work, status: int, tail: tuple[str, ...], settings: Settings, hint: str | None
 ) -> StepFailed:
     return StepFailed(
-        f"{' '.join(op.argv)!r} did not complete successfully: exit code {status}",
-        step=work.note.step,
+        f"{settings.secrets.mask_text(' '.join(op.argv))!r} did not complete successfully: exit code {status}",
+        step=settings.secrets.mask_text(work.note.step),
         stage=work.note.stage,
         exit_code=status,
         tail=tail,

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, of_system
+from builder.executor import mount_sources
 from builder.executor.copy_key import content_parts
 from builder.executor.select import select_from_context
 from builder.graph import ops
-from builder.graph.ops import ContextOp, CopyOp, ImageOp, MergeOp, ScratchOp
+from builder.graph.ops import ContextOp, CopyOp, ExecOp, ImageOp, MergeOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
 from builder.sources.hashes import FileHashes
 from builder.sources.image import load_image, unpack_image
@@ -62,6 +63,8 @@ class LocalExecutor:
                 return self._keys.combine(op, (), ())  # what is read of it counts, not its name
             case CopyOp() if any(isinstance(self.graph[source.op], ContextOp) for source in op.sources):
                 return self._context_copy_key(op, input_keys)
+            case ExecOp() if any(mount.source for mount in op.mounts):
+                return self._mounts_key(op, input_keys)
             case _:
                 return self._keys.plain_key(op, input_keys)
 
@@ -128,6 +131,17 @@ class LocalExecutor:
         origin = self.graph[source.op]
         assert isinstance(origin, ContextOp)
         return self._hashes[origin.name]
+
+    def _mounts_key(self, op: ExecOp, input_keys: Sequence[str]) -> str:
+        """What a mount shows of a build context is a part of the key, as it is for COPY."""
+        try:
+            content = mount_sources.content(op, self.graph, self.settings.contexts, self._hashes)
+        except BuildError as error:
+            error.span = error.span or self.graph.notes[ops.digest(op)].span
+            raise
+        if not content:
+            return self._keys.plain_key(op, input_keys)
+        return self._keys.combine(op, [*ops.own_fields(op), content], input_keys)
 
     def _load_snapshot(self, key: str, inputs: Sequence[Result]) -> Result | None:
         owners = self.settings.owners()

@@ -46,7 +46,7 @@ def perform(work: Work, executor: LocalExecutor) -> None:
         target = Target(base, work.tree, work.room, settings.owners(), settings.warn)
         match work.op:
             case ExecOp():
-                exec_op.run(work.op, work, target, settings)
+                exec_op.run(work.op, work, target, executor)
             case MkdirOp():
                 copy_op.make_directory(work.op.path, copy_op.owner(work.op.user, "USER ", target), target)
             case CopyOp():

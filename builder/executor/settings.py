@@ -10,6 +10,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from builder.executor.secrets import Secrets
     from builder.graph.ops import Op
     from builder.layers.tree import Owners
     from builder.oci.assemble import Layer
@@ -32,7 +33,8 @@ class Settings(NamedTuple):
     `tier` and `owners` are asked when a tree is looked for or made, not before: they may enter a user
     namespace. `output(key, stream, line)` is told every line of a RUN, and `logs` is where they are kept.
     `room` is a directory for what the steps of this build share. `proxies` reach a RUN but no key: they
-    say how to fetch, not what.
+    say how to fetch, not what. `secrets` and `agents` (the paths of --ssh by id) reach no key either.
+    `fresh(key)` tells whether the cache mounts of a step begin anew.
     """
 
     contexts: Mapping[str, ContextTree]
@@ -44,6 +46,9 @@ class Settings(NamedTuple):
     logs: str
     room: Callable[[], str]
     proxies: tuple[tuple[str, str], ...]
+    secrets: Secrets
+    agents: Mapping[str, tuple[str, ...]]
+    fresh: Callable[[str], bool]
 
 
 class StepCache:

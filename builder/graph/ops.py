@@ -148,6 +148,8 @@ def own_fields(op: Op) -> list[object]:
     """The fields that name no other op, for keys: those of the inputs stand for them."""
     if isinstance(op, CopyOp):
         return [[source[1:] for source in op.sources], *op[2:]]
+    if isinstance(op, ExecOp):
+        op = op._replace(mounts=tuple(mount._replace(source="input" if mount.source else "") for mount in op.mounts))
     replaced = set(inputs(op))
     return [field for field in op if field not in replaced]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
 MS_REC, MS_PRIVATE, MS_STRICTATIME = 0x4000, 0x40000, 0x1000000
+AT_REMOVEDIR = 0x200
 _SEALED = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 # `userxattr` turns redirect_dir and metacopy off itself, and refuses to hear about redirect_dir.
@@ -110,8 +111,8 @@ def symlink(target: str, text: str) -> Step:
     return ("symlink", "symlink", os.fsencode(target), os.fsencode(text), b"", b"", 0, False)
 
 
-def unlink(target: str) -> Step:
-    return ("unlink", "unlink", os.fsencode(target), b"", b"", b"", 0, False)
+def unlink(target: str, *, is_dir: bool = False) -> Step:
+    return ("unlink", "unlink", os.fsencode(target), b"", b"", b"", AT_REMOVEDIR if is_dir else 0, False)
 
 
 def furnish(

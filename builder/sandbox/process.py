@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import Cancelled, SandboxError
-from builder.sandbox import capabilities, hints, mounts, network, stubs, ulimits, userns
+from builder.sandbox import attachments, capabilities, hints, mounts, network, stubs, ulimits, userns
 from builder.sandbox.idmaps import IDS
 from builder.sandbox.output import Lines
 from builder.values import NamedTuple
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from builder._native import Step
     from builder.events import Flag
+    from builder.sandbox.attachments import Attachment
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
 NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
@@ -50,6 +51,7 @@ class Command(NamedTuple):
     ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft and hard limit
     insecure: bool = False  # all capabilities of the namespace, nothing masked, privileges may be gained
     scripts: tuple[tuple[str, bytes], ...] = ()  # name and text of executables that the step finds in /dev/pipes
+    attachments: tuple[Attachment, ...] = ()  # what it finds mounted beside, in the order of mounting
 
 
 class Child(NamedTuple):
@@ -91,6 +93,8 @@ def _explain(error: OSError) -> SandboxError:
     if _step_of(error) == "cwd":
         path = os.fsdecode(error.filename)
         return SandboxError(f"working directory {path}: {os.strerror(error.errno or 0)}")
+    if _step_of(error) == attachments.NAME:
+        return attachments.refused(error)
     return explain(error, userns.entered())
 
 
@@ -113,15 +117,16 @@ def start(command: Command) -> Child:
     """Spawn it. OSError of native.spawn when a step is refused."""
     with ExitStack() as stack:
         root = _root(command, stack)
+        attached = attachments.steps(command.attachments, lambda path: _reserve(stack, path))
         stack.callback(_open_work, command.work)
         try:
-            return _spawn(command, (*root, *_furniture(command)))
+            return _spawn(command, (*root, *_furniture(command), *attached))
         except OSError as error:
             if _step_of(error) != "mount sysfs":
                 raise
             # Where the host's own /sys is partly covered the kernel gives no fresh one.
             _forget_mount(command.work)
-            return _spawn(command, (*root, *_furniture(command, fresh_sys=False)))
+            return _spawn(command, (*root, *_furniture(command, fresh_sys=False), *attached))
 
 
 def _open_work(work: str) -> None:
@@ -155,7 +160,8 @@ def _reserve(stack: ExitStack, path: str) -> int:
 
 
 def _with_stubs(command: Command) -> tuple[str, ...]:
-    missing = stubs.missing((command.upper, *command.lowers), mounts.MOUNT_POINTS)
+    points = (*mounts.MOUNT_POINTS, *attachments.mount_points(command.attachments))
+    missing = stubs.missing((command.upper, *command.lowers), points)
     if missing or not command.lowers:
         return (*command.lowers, stubs.layer(command.stubs, missing))
     return command.lowers

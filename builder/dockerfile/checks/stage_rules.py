@@ -80,7 +80,7 @@ class StageRules:
     def _undefined(self, item: ins.Instruction) -> Iterator[Finding]:
         known = {*self.scope.variables, *self.scope.declared}
         missing: set[str] = set()
-        for word in _words(item):
+        for word in _words(item, self.build_args):
             missing |= expanded(word, self.scope.variables, self.escape).unmatched
         for body in _bodies(item):
             missing |= expand(body, self.scope.variables, Style(quotes_are_text=True)).unmatched
@@ -181,8 +181,8 @@ def keys(item: ins.Arg | ins.Env | ins.Label) -> Iterator[Finding]:
             yield Finding("SecretsUsedInArgOrEnv", detail, item.span)
 
 
-def _words(item: ins.Instruction) -> list[str]:
-    """Everything in which variables are expanded (1.3), heredoc bodies aside."""
+def _words(item: ins.Instruction, build_args: Mapping[str, str]) -> list[str]:
+    """Everything in which variables are expanded (1.3), heredoc bodies aside; not a default that is overridden."""
     match item:
         case ins.Copy() | ins.Add():
             checksum = item.checksum if isinstance(item, ins.Add) else None
@@ -190,7 +190,7 @@ def _words(item: ins.Instruction) -> list[str]:
         case ins.Env() | ins.Label():
             return [word for pair in item.pairs for word in pair]
         case ins.Arg():
-            return [default for _, default in item.items if default is not None]
+            return [default for name, default in item.items if default is not None and name not in build_args]
         case ins.Run():
             return [value for mount in item.mounts for key, value in mount.options if value and key != "from"]
         case ins.Workdir():

@@ -105,7 +105,7 @@ def test_a_target_is_found_in_any_case_and_never_by_number() -> None:
         ("ARG X\nFROM $X\n", "should not be blank", 2),
         ("FROM scratch\nENV A=1\nEXPOSE 99999\n", "invalid port", 3),
         ("FROM scratch\nSTOPSIGNAL SIGFOO\n", "invalid signal", 2),
-        ("FROM scratch\nLABEL a=b\nRUN --mount=type=tmpfs,target=/t x\n", "not supported yet", 3),
+        ("FROM scratch\nLABEL a=b\nRUN --device=v/c=d x\n", "not supported yet", 3),
         ("FROM scratch\nADD https://example.org/x /\n", "not supported yet", 2),
         ("FROM scratch\nCOPY https://example.org/x /\n", "can't be a URL", 2),
         ("FROM --platform=linux/s390x/a/b scratch\n", "not a platform", 1),
@@ -135,7 +135,7 @@ def test_another_frontend_is_refused_with_its_line() -> None:
 
 
 def test_what_an_unneeded_stage_says_is_no_error() -> None:
-    planned("FROM scratch AS bad\nRUN --mount=type=tmpfs,target=/t x\nFROM scratch\nCOPY x /\n")
+    planned("FROM scratch AS bad\nRUN --device=v/c=d x\nFROM scratch\nCOPY x /\n")
 
 
 def test_build_args_reach_the_stages_that_declare_them() -> None:

@@ -1,0 +1,93 @@
+"""Secrets of a build: read when a step needs them, kept in memory alone, and hidden from what is shown.
+
+A value is in no key, tree, log or file of ours. What a step prints of it is shown as ****.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from builder.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from builder.events import Emit, Event
+
+LIMIT = 500 << 10  # bytes, as the reference implementation has it
+MASK = b"****"
+_SHORTEST_LINE = 4  # of a secret of several lines: a lone brace is no secret
+
+
+class Secrets:
+    """`sources` are (kind, value) by id: a file, a variable, or "" for the variable if it is set, else the file."""
+
+    def __init__(self, sources: Mapping[str, tuple[str, str]], environment: Mapping[str, str] = os.environ) -> None:
+        self._sources = sources
+        self._environment = environment
+        self._values: dict[str, bytes | None] = {}
+        self._hidden: list[bytes] | None = None
+
+    def get(self, name: str) -> bytes | None:
+        """The value; None when the build was given no such secret. Raises BuildError when it cannot be read."""
+        if name not in self._sources:
+            return None
+        if name not in self._values:
+            self._values[name] = self._read(name, *self._sources[name])
+        return self._values[name]
+
+    def mask(self, line: bytes) -> bytes:
+        """`line` with each value in it replaced."""
+        for hidden in self._hide():
+            line = line.replace(hidden, MASK)
+        return line
+
+    def mask_text(self, text: str) -> str:
+        return self.mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+    def masking(self, emit: Emit) -> Emit:
+        """An Emit that hides the values in the names, messages and lines of events."""
+
+        def masked(event: Event) -> None:
+            texts = {field: getattr(event, field, None) for field in ("step", "line", "message")}
+            changed: dict[str, Any] = {
+                name: self.mask_text(text) for name, text in texts.items() if isinstance(text, str)
+            }
+            emit(event._replace(**changed))
+
+        return masked if self._sources else emit
+
+    def _hide(self) -> list[bytes]:
+        """The longest first: one may be a part of another."""
+        if self._hidden is None:
+            values = [self._quietly(name) for name in self._sources]
+            found = {part for value in values if value for part in _parts(value)}
+            self._hidden = sorted(found, key=len, reverse=True)
+        return self._hidden
+
+    def _quietly(self, name: str) -> bytes | None:
+        try:
+            return self.get(name)
+        except BuildError:  # told when a step asks for it
+            return None
+
+    def _read(self, name: str, kind: str, value: str) -> bytes | None:
+        if kind == "env" or (not kind and value in self._environment):
+            return os.fsencode(self._environment[value]) if value in self._environment else None
+        try:
+            with open(value, "rb") as file:
+                content = file.read(LIMIT + 1)
+        except OSError as error:
+            raise BuildError(
+                f"secret {name}: cannot read {value}: {os.strerror(error.errno or 0)}", hint="see --secret"
+            ) from error
+        if len(content) > LIMIT:
+            raise BuildError(f"secret {name}: {value} is larger than 500 KiB", hint="a secret is at most 500 KiB")
+        return content
+
+
+def _parts(value: bytes) -> Iterable[bytes]:
+    """What of a value may stand in one line of output."""
+    lines = [line.strip() for line in value.strip().split(b"\n")]
+    return [line for line in lines if line and (len(lines) == 1 or len(line) >= _SHORTEST_LINE)]
