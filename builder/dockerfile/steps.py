@@ -136,8 +136,8 @@ def _user(state: StageState, item: ins.User, around: Surroundings) -> StageState
 
 def _expose(state: StageState, item: ins.Expose, around: Surroundings) -> StageState:
     words = [found for word in item.words for found in expand_words(word, state.scope, around.escape, item.span)]
-    ports = [port for word in words for port in config_values.ports(word, item.span)]
-    together = tuple(sorted({*state.config.exposed_ports, *ports}))
+    ports = sorted({port for word in words for port in config_values.ports(word, item.span)})
+    together = config_values.added(tuple(sorted(state.config.exposed_ports)), ports)
     return _configured(state, history.ports(ports), exposed_ports=together)
 
 
@@ -145,7 +145,7 @@ def _volume(state: StageState, item: ins.Volume, around: Surroundings) -> StageS
     paths = [expand(path, state.scope, around.escape, item.span) for path in item.paths]
     if not all(path.strip() for path in paths):
         raise DockerfileError("VOLUME needs a path: an item is empty", span=item.span)
-    volumes = tuple(sorted({*state.config.volumes, *paths}))
+    volumes = config_values.added(tuple(sorted(state.config.volumes)), paths)
     return _configured(state, history.plain_list("VOLUME", paths), volumes=volumes)
 
 
