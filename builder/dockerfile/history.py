@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.faults import Fault
 from builder.oci.config import History
 
 if TYPE_CHECKING:
@@ -12,17 +14,28 @@ if TYPE_CHECKING:
 
     from builder.oci.config import Healthcheck
 
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
 _QUOTE = '"'
 _COMMENT = "buildkit.dockerfile.v0"
 
 
 def entry(text: str, *, empty: bool) -> History:
-    return History(created_by=text, comment=_COMMENT, empty_layer=empty)
+    """Metadata, whose values stand in the config too: what is not UTF-8 has no place in it. Raises without a span."""
+    return History(created_by=as_text(text), comment=_COMMENT, empty_layer=empty)
+
+
+def as_text(text: str) -> str:
+    if found := _NO_TEXT.search(text):
+        byte = found[0].encode("utf-8", "surrogateescape" if "\udc80" <= found[0] <= "\udcff" else "surrogatepass")
+        raise Fault(f"not UTF-8: {byte!r}", hint="the image's configuration is JSON, which is UTF-8")
+    return text
 
 
 def step(text: str) -> History:
     """RUN, COPY or ADD, which the reference marks; WORKDIR it does not, though that has a layer too."""
-    return entry(f"{text} # buildkit", empty=False)
+    # A command and a path may be any bytes; this text only tells of them.
+    return entry(f"{_NO_TEXT.sub(_REPLACEMENT, text)} # buildkit", empty=False)
 
 
 def pairs(name: str, items: Iterable[tuple[str, str]]) -> str:
@@ -63,7 +76,7 @@ def healthcheck(check: Healthcheck) -> str:
 def _character(number: int) -> str:
     """The reference prints the number of retries as the character of that number."""
     valid = number <= sys.maxunicode and not 0xD800 <= number <= 0xDFFF
-    return _escaped(chr(number) if valid else "\ufffd", "'")
+    return _escaped(chr(number) if valid else _REPLACEMENT, "'")
 
 
 _SHORT = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 92: "\\\\"}

@@ -26,6 +26,14 @@ def is_step(item: ins.Instruction) -> bool:
 
 def lower(state: StageState, item: ins.Instruction, around: Surroundings) -> StageState:
     """The state after `item`. Raises DockerfileError or NotSupported with the place of the instruction."""
+    try:
+        return _lowered(state, item, around)
+    except DockerfileError as error:
+        error.span = error.span or item.span
+        raise
+
+
+def _lowered(state: StageState, item: ins.Instruction, around: Surroundings) -> StageState:
     match item:
         case ins.Run():
             return run_steps.run(state, item, around)
@@ -69,7 +77,7 @@ def _unexpanded(state: StageState, item: ins.Instruction) -> StageState:
             config = state.config._replace(author=item.author)
             return state._replace(config=config, history=(*state.history, told))
         case ins.Onbuild():
-            triggers = (*state.config.on_build, item.trigger)
+            triggers = (*state.config.on_build, history.as_text(item.trigger))
             return state._replace(config=state.config._replace(on_build=triggers))
         case _:
             raise DockerfileError(f"{item.text.split()[0]} is not allowed here", span=item.span)

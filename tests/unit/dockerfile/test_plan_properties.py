@@ -15,6 +15,20 @@ from tests.unit.dockerfile.test_plans import planned
 VALUE = st.sampled_from(
     ["a", "$a", "${b}", "${a:-x}", "'a", "${", "b c", '"q"', "", "/", "80", "1-2/udp", "<<E", "s", "*"]
 )
+METADATA = [
+    "ENV",
+    "LABEL",
+    "ARG",
+    "USER",
+    "EXPOSE",
+    "VOLUME",
+    "STOPSIGNAL",
+    "SHELL",
+    "CMD",
+    "ENTRYPOINT",
+    "WORKDIR",
+    "RUN",
+]
 LINE = st.one_of(
     st.tuples(
         st.sampled_from(
