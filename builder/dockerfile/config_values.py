@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from typing import TYPE_CHECKING
 
+from builder.dockerfile.pairs import Pairs, pairs_of
 from builder.errors import DockerfileError, Span
 
-_PORT = re.compile(r"(?:(?P<host>.*):)?(?P<port>\d+(?:-\d+)?)(?:/(?P<proto>\w+))?", re.ASCII)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_RANGE = r"\d+(?:-\d+)?"
+_PORT = re.compile(
+    rf"(?:(?:(?P<ip>.*):)?(?P<host>{_RANGE}|):)?(?P<port>{_RANGE})(?:/(?P<proto>\w+))?", re.ASCII | re.DOTALL
+)
 _NAMES = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
     "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
 )
 _SIGNALS = frozenset(_NAMES.split())
-_REALTIME = re.compile(r"RTMIN\+(\d+)|RTMAX-(\d+)")
+_REALTIME = re.compile(r"RTMIN\+([1-9]|1[0-5])|RTMAX-([1-9]|1[0-4])")
 
 
 def ports(word: str, span: Span) -> list[str]:
@@ -23,26 +32,57 @@ def ports(word: str, span: Span) -> list[str]:
         raise DockerfileError(
             f"invalid port {word!r}", span=span, hint="write port[-last][/tcp|udp|sctp], as in 8080 or 53/udp"
         )
-    first, _, last = match["port"].partition("-")
-    low, high = int(first), int(last or first)
+    _check_ip(match["ip"], word, span)
+    exposed = _numbers(match["port"], word, span)
+    outside = _numbers(match["host"], word, span) if match["host"] else exposed
+    if len(exposed) not in (1, len(outside)):
+        raise DockerfileError(f"invalid port range {word!r}: it maps {len(outside)} to {len(exposed)} ports", span=span)
+    return [f"{port}/{protocol}" for port in exposed]
+
+
+def _check_ip(ip: str | None, word: str, span: Span) -> None:
+    """An address means nothing in an image, and is dropped; one that is none was meant as something else."""
+    if not ip:
+        return
+    from ipaddress import ip_address
+
+    try:
+        ip_address(ip[1:-1] if ip.startswith("[") and ip.endswith("]") else ip)
+    except ValueError:
+        raise DockerfileError(f"invalid port {word!r}: {ip!r} is no IP address", span=span) from None
+
+
+def _numbers(text: str, word: str, span: Span) -> range:
+    first, _, last = text.partition("-")
+    # Bounded, so that no number is too long to convert.
+    low, high = (int(number.lstrip("0")[:10] or 0) for number in (first, last or first))
     if high > 65535 or low > high:
         raise DockerfileError(f"invalid port range {word!r}", span=span, hint="ports go from 0 to 65535, low to high")
-    return [f"{port}/{protocol}" for port in range(low, high + 1)]
+    return range(low, high + 1)
 
 
 def stop_signal(text: str, span: Span) -> str:
     """`text` unchanged when it names a signal: 9, TERM, SIGTERM, rtmin+3."""
-    if text.isdecimal():
-        if 1 <= int(text) <= 64:
+    if text.isascii() and text.isdecimal():
+        if 1 <= int(text[:10]) <= 64:
             return text
     else:
         name = text.upper().removeprefix("SIG")
-        offset = _REALTIME.fullmatch(name)
-        if name in _SIGNALS or (offset and int(offset[1] or offset[2]) <= 30):
+        if name in _SIGNALS or _REALTIME.fullmatch(name):
             return text
     raise DockerfileError(f"invalid signal: {text!r}", span=span, hint="write a name such as SIGTERM, or a number")
 
 
-def merge(old: tuple[tuple[str, str], ...], new: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def merge(old: tuple[tuple[str, str], ...], new: Iterable[tuple[str, str]]) -> Pairs:
     """Pairs with `new` on top: a known key keeps its place."""
-    return tuple({**dict(old), **dict(new)}.items())
+    return pairs_of(old).merged(new)
+
+
+def added(old: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
+    """The sorted `old` with `new` in its places."""
+    items = list(old)
+    for item in new:
+        place = bisect_left(items, item)
+        if items[place : place + 1] != [item]:
+            items.insert(place, item)
+    return tuple(items)

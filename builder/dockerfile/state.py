@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.pairs import pairs_of
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from builder.graph.graph import Graph
     from builder.oci.config import History, ImageConfig
     from builder.oci.platform import Platform
@@ -34,12 +37,13 @@ class StageState(NamedTuple):
     platform: Platform | None = None
 
     @property
-    def scope(self) -> dict[str, str]:
-        return dict(self.variables)
+    def scope(self) -> Mapping[str, str]:
+        """What $NAME means now; not to be kept beyond the next declaration."""
+        return pairs_of(self.variables).by_name
 
     def declare(self, *pairs: tuple[str, str]) -> StageState:
         """The last declaration of a name wins and keeps the place of the first."""
-        return self._replace(variables=tuple({**dict(self.variables), **dict(pairs)}.items()))
+        return self._replace(variables=pairs_of(self.variables).merged(pairs))
 
     def grown(self, root: str, told: History, layer: str = "") -> StageState:
         """The state after an op that made a layer: `layer` where that is independent of the root, else the root."""

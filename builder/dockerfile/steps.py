@@ -26,6 +26,14 @@ def is_step(item: ins.Instruction) -> bool:
 
 def lower(state: StageState, item: ins.Instruction, around: Surroundings) -> StageState:
     """The state after `item`. Raises DockerfileError or NotSupported with the place of the instruction."""
+    try:
+        return _lowered(state, item, around)
+    except DockerfileError as error:
+        error.span = error.span or item.span
+        raise
+
+
+def _lowered(state: StageState, item: ins.Instruction, around: Surroundings) -> StageState:
     match item:
         case ins.Run():
             return run_steps.run(state, item, around)
@@ -69,7 +77,7 @@ def _unexpanded(state: StageState, item: ins.Instruction) -> StageState:
             config = state.config._replace(author=item.author)
             return state._replace(config=config, history=(*state.history, told))
         case ins.Onbuild():
-            triggers = (*state.config.on_build, item.trigger)
+            triggers = (*state.config.on_build, history.as_text(item.trigger))
             return state._replace(config=state.config._replace(on_build=triggers))
         case _:
             raise DockerfileError(f"{item.text.split()[0]} is not allowed here", span=item.span)
@@ -136,8 +144,8 @@ def _user(state: StageState, item: ins.User, around: Surroundings) -> StageState
 
 def _expose(state: StageState, item: ins.Expose, around: Surroundings) -> StageState:
     words = [found for word in item.words for found in expand_words(word, state.scope, around.escape, item.span)]
-    ports = [port for word in words for port in config_values.ports(word, item.span)]
-    together = tuple(sorted({*state.config.exposed_ports, *ports}))
+    ports = sorted({port for word in words for port in config_values.ports(word, item.span)})
+    together = config_values.added(tuple(sorted(state.config.exposed_ports)), ports)
     return _configured(state, history.ports(ports), exposed_ports=together)
 
 
@@ -145,7 +153,7 @@ def _volume(state: StageState, item: ins.Volume, around: Surroundings) -> StageS
     paths = [expand(path, state.scope, around.escape, item.span) for path in item.paths]
     if not all(path.strip() for path in paths):
         raise DockerfileError("VOLUME needs a path: an item is empty", span=item.span)
-    volumes = tuple(sorted({*state.config.volumes, *paths}))
+    volumes = config_values.added(tuple(sorted(state.config.volumes)), paths)
     return _configured(state, history.plain_list("VOLUME", paths), volumes=volumes)
 
 

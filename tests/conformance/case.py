@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
     def text(self, name: str) -> str | None:
         path = self.folder / name
-        return path.read_text() if path.exists() else None
+        return path.read_text(errors="surrogateescape") if path.exists() else None
 
     @property
     def runs(self) -> bool:
