@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import history
+from builder.dockerfile import history, remote_source
 from builder.dockerfile.expand import expand, expand_body
+from builder.dockerfile.gitref import redacted
 from builder.errors import DockerfileError, NotSupported
 from builder.graph.ops import ContextOp, CopyOp, InlineFile
 
@@ -15,15 +15,12 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import StageState
     from builder.dockerfile.surroundings import Surroundings
 
-_URL = re.compile(r"https?://", re.IGNORECASE)
-_GIT = re.compile(r"git://|ssh://|git@[\w.-]+:|https?://.*\.git(?:[#?].*)?$", re.IGNORECASE)
-
 
 def copy(state: StageState, item: Copy, around: Surroundings) -> StageState:
     _refuse("COPY", item, [("--link", item.link), ("--parents", item.parents)])
     words = _sources(state, item, around)
     for word in words:
-        if _URL.match(word) or _GIT.match(word):
+        if remote_source.is_remote(word):
             raise DockerfileError(f"source can't be a URL for COPY: {word}", span=item.span, hint="use ADD")
     source = around.builder.add(ContextOp("")) if item.from_ is None else _from(item, item.from_, around)
     return _copied(state, item, around, source=source, words=words, unpack=False)
@@ -35,17 +32,25 @@ def add(state: StageState, item: Add, around: Surroundings) -> StageState:
         item,
         [
             ("--link", item.link),
-            ("--checksum", item.checksum is not None),
-            ("--keep-git-dir", item.keep_git_dir),
-            ("--unpack=true", item.unpack is True),
         ],
     )
     words = _sources(state, item, around)
-    for word in words:
-        if _GIT.match(word) or _URL.match(word):
-            raise NotSupported(f"ADD of a remote source is not supported yet: {word}", span=item.span)
+    remote = [word for word in words if remote_source.is_remote(word)]
+    if remote:
+        return _add_remote(state, item, around, words)
+    remote_source.check_local(item)
     source = around.builder.add(ContextOp(""))
     return _copied(state, item, around, source=source, words=words, unpack=item.unpack is not False)
+
+
+def _add_remote(state: StageState, item: Add, around: Surroundings, words: tuple[str, ...]) -> StageState:
+    if len(words) > 1 or item.heredocs:
+        raise NotSupported("ADD of a remote source together with others is not supported yet", span=item.span)
+    checksum = expand(item.checksum, state.scope, around.escape, item.span) if item.checksum else ""
+    found = remote_source.of(words[0], item, checksum)
+    source = around.fetched(found.op, redacted(words[0]), item.span)
+    shown = (redacted(words[0]),)
+    return _copied(state, item, around, source=source, words=(found.path,), unpack=found.unpack, shown=shown)
 
 
 def _refuse(name: str, item: Copy | Add, flags: list[tuple[str, bool | None]]) -> None:
@@ -69,7 +74,14 @@ def _from(item: Copy, reference: str, around: Surroundings) -> str:
 
 
 def _copied(
-    state: StageState, item: Copy | Add, around: Surroundings, *, source: str, words: tuple[str, ...], unpack: bool
+    state: StageState,
+    item: Copy | Add,
+    around: Surroundings,
+    *,
+    source: str,
+    words: tuple[str, ...],
+    unpack: bool,
+    shown: tuple[str, ...] | None = None,
 ) -> StageState:
     scope, escape, span = state.scope, around.escape, item.span
     dest = expand(item.dest, scope, escape, span)
@@ -90,8 +102,8 @@ def _copied(
         keep_owner=from_stage,
     )
     name = type(item).__name__.upper()
-    shown = [*words, *(f"<<{file.name}" for file in files), dest]
-    told = history.copy(name, [("chown", chown), ("chmod", chmod)], shown)
+    named = [*(words if shown is None else shown), *(f"<<{file.name}" for file in files), dest]
+    told = history.copy(name, [("chown", chown), ("chmod", chmod)], named)
     root = around.builder.add(op, around.note(item.text, span))
     return state.grown(root, history.step(told))
 

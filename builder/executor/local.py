@@ -15,7 +15,7 @@ from builder.errors import BuildError, of_system
 from builder.executor.copy_key import content_parts
 from builder.executor.select import select_from_context
 from builder.graph import ops
-from builder.graph.ops import ContextOp, CopyOp, ImageOp, ScratchOp
+from builder.graph.ops import ContextOp, CopyOp, GitOp, HttpOp, ImageOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
 from builder.sources.hashes import FileHashes
 from builder.sources.image import load_image, unpack_image
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from builder.executor.settings import Keys, Settings, StepCache
     from builder.graph.graph import Graph, Note
     from builder.graph.ops import Op
+    from builder.sources.fetched import Fetched
     from builder.store.store import Store
 
 
@@ -59,6 +60,8 @@ class LocalExecutor:
                 return self._keys.combine(op, [op.diff_ids], ())
             case ContextOp():
                 return self._keys.combine(op, (), ())
+            case HttpOp() | GitOp():
+                return self._keys.combine(op, self._fetched(op).content, ())
             case CopyOp() if op.paths and isinstance(self.graph[op.source], ContextOp):
                 return self._context_copy_key(op, input_keys)
             case _:
@@ -68,6 +71,8 @@ class LocalExecutor:
         match op:
             case ScratchOp() | ContextOp():
                 return Result("", EMPTY)
+            case HttpOp() | GitOp():
+                return Result("", Snapshot((self._fetched(op).tree,)))
             case ImageOp():
                 snapshot = load_image(op.diff_ids, self.store, self.settings.owners())
                 return None if snapshot is None else Result("", snapshot)
@@ -117,6 +122,12 @@ class LocalExecutor:
             if name and self.store.trees.exists("snapshots", owners, name):
                 return Result(name, inputs[0].snapshot.over(self._path(name)))
         return None
+
+    def _fetched(self, op: HttpOp | GitOp) -> Fetched:
+        """Before the first step, while this process is still the user's own: ssh and git look at who calls them."""
+        if isinstance(op, HttpOp):
+            return self.settings.fetcher.http(op.url, op.checksum)
+        return self.settings.fetcher.git(*op)
 
     def _path(self, name: str) -> str:
         return self.store.trees.path("snapshots", self.settings.owners(), name)

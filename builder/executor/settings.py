@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from builder.oci.assemble import Layer
     from builder.sandbox.tiers import Tier
     from builder.sources.context import ContextTree
+    from builder.sources.fetcher import Fetcher
     from builder.store.store import Store
 
 
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     logs: str
     room: Callable[[], str]
     proxies: tuple[tuple[str, str], ...]
+    fetcher: Fetcher
 
 
 class StepCache:

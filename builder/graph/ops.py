@@ -29,6 +29,32 @@ class ContextOp(NamedTuple):
     name: str
 
 
+class HttpOp(NamedTuple):
+    """A directory with the one file `name`, downloaded from `url`. `checksum` is sha256:… or "" for none.
+
+    Keyed by what is fetched, not by where it comes from.
+    """
+
+    url: str
+    name: str
+    checksum: str = ""
+
+
+class GitOp(NamedTuple):
+    """A checkout of `ref` ("" for the default branch) of a repository, or of its directory `subdir`.
+
+    `checksum` is the commit that it has to be, or its first digits. With `commit_times` files are dated by the commit.
+    """
+
+    remote: str
+    ref: str = ""
+    subdir: str = ""
+    checksum: str = ""
+    keep_git_dir: bool = False
+    submodules: bool = True
+    commit_times: bool = False
+
+
 class MountPoint(NamedTuple):
     """What a RUN finds at `target` (absolute; "" for a secret that is an environment variable alone).
 
@@ -107,7 +133,7 @@ class MkdirOp(NamedTuple):
     user: str
 
 
-Op = ScratchOp | ImageOp | ContextOp | ExecOp | CopyOp | MkdirOp
+Op = ScratchOp | ImageOp | ContextOp | HttpOp | GitOp | ExecOp | CopyOp | MkdirOp
 
 
 def inputs(op: Op) -> tuple[str, ...]:
