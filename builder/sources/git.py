@@ -293,10 +293,22 @@ def _not_offline(wanted: Wanted) -> NotFound:
     )
 
 
+_UNREACHABLE = (
+    "could not resolve",
+    "unable to connect",
+    "connection refused",
+    "authentication failed",
+    "permission denied",
+    "timed out",
+    "could not read username",
+    "terminal prompts disabled",
+    "certificate",
+    "host key",
+)
+
+
 def _unreachable(text: str) -> bool:
-    said = ("Could not resolve", "unable to connect", "Connection refused", "Authentication failed",
-            "Permission denied", "timed out", "could not read Username", "terminal prompts disabled", "certificate", "Host key")  # fmt: skip
-    return any(word.lower() in text.lower() for word in said)
+    return any(word in text.lower() for word in _UNREACHABLE)
 
 
 class _git_errors:  # noqa: N801 (a context manager, read like a function)

@@ -19,7 +19,7 @@ from builder import _native
 from builder.dockerfile.gitref import parse_gitref, redacted
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError, NotFound, UsageError
-from builder.layers.tree import DIFF, STAT_XATTR, parse_meta
+from builder.layers.tree import DIFF, STAT_XATTR
 from builder.sources.context import ContextTree, open_context
 from builder.sources.definition import Definition, read_dockerfile, read_ignore
 from builder.sources.resolver import parse_contexts
@@ -228,7 +228,7 @@ def _restore(root: str) -> int:
 
 def _restore_one(path: str, found: os.stat_result) -> None:
     try:
-        mode = parse_meta(os.getxattr(path, STAT_XATTR)).mode
+        mode = int(os.getxattr(path, STAT_XATTR).split(b" ")[0], 8)
     except OSError:
         return
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):

@@ -108,7 +108,7 @@ def test_a_target_is_found_in_any_case_and_never_by_number() -> None:
         ("FROM scratch\nLABEL a=b\nRUN --mount=type=tmpfs,target=/t x\n", "not supported yet", 3),
         ("FROM scratch\nCOPY --link a /\n", "not supported yet", 2),
         ("FROM scratch\nCOPY --parents a /\n", "not supported yet", 2),
-        ("FROM scratch\nADD https://example.org/x /\n", "not supported yet", 2),
+        ("FROM scratch\nADD https://example.org/x https://example.org/y /d/\n", "not supported yet", 2),
         ("FROM scratch\nCOPY https://example.org/x /\n", "can't be a URL", 2),
         ("FROM --platform=linux/s390x/a/b scratch\n", "not a platform", 1),
         ("FROM scratch\nRUN []\n", "has no command", 2),
