@@ -133,7 +133,7 @@ REPORT = (
         VALUE,
         "MODE",
         "Progress on standard error. Default: auto, tty on a terminal, else plain.",
-        ("auto", "plain", "tty", "json", "quiet"),
+        ("auto", "plain", "tty", "json", "rawjson", "quiet"),
     ),
     Option(("--quiet", "-q"), FLAG, help="No progress; print the digest of the image alone."),
 )

@@ -7,7 +7,6 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from builder.building import BuildRequest
 from builder.cli.console import Console
 from builder.cli.doors import Doors
 from builder.cli.main import main

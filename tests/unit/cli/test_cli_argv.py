@@ -100,7 +100,7 @@ def test_an_empty_value_is_as_none() -> None:
         ("-t", "-t needs a value: -t NAME[:TAG]"),
         ("--quiet=maybe", "--quiet=maybe: a flag is true or false"),
         ("--network bridge", "--network bridge: choose one of default, host, none"),
-        ("--progress=rawjson", "--progress rawjson: choose one of auto, plain, tty, json, quiet"),
+        ("--progress=raw", "--progress raw: choose one of auto, plain, tty, json, rawjson, quiet"),
         ("--build-arg =x", "--build-arg =x: expected KEY[=VALUE]"),
         ("--build-context name", "--build-context name: expected NAME=VALUE"),
         (". extra", "unexpected argument: extra"),

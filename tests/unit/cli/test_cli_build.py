@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from builder.building import Secret
 from builder.errors import BuildError, Cancelled, Span, StepFailed
 from builder.request import Secret
 from tests.support.fake_rooms import RESULT, BuildRequest, Library, Output, rbuild, rooms
