@@ -21,7 +21,7 @@ from builder.executor.settings import Settings as ExecutorSettings
 from builder.graph.ops import ExecOp, inputs, makes_layer
 from builder.oci.annotations import Annotations
 from builder.oci.assemble import assemble, assemble_index
-from builder.oci.descriptor import describe
+from builder.oci.descriptor import CREATED, describe
 from builder.oci.reference import parse_reference
 from builder.planning import Planned
 from builder.request import BuildResult
@@ -106,7 +106,8 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
-    return BuildResult(name, built.result.digest, built.config_digest, built.result, report.hits, report.executed)
+    result = built.result.annotated((CREATED, work.created))
+    return BuildResult(name, result.digest, built.config_digest, result, report.hits, report.executed)
 
 
 def plan_text(request: BuildRequest) -> str:
@@ -186,6 +187,10 @@ class _Work:
         raw = index.encode()
         return Built(tuple(images), describe(index.media_type, raw), raw)
 
+    @property
+    def created(self) -> str:
+        return epoch.rfc3339(max(self._epochs))
+
     def close(self) -> None:
         self._planned.close()
 
@@ -226,7 +231,7 @@ class _Work:
             return Rootfs(lambda: self._solve([plan.target])[plan.target].snapshot, self._owners, when)
 
         roots = [rootfs(plan, when) for plan, when in zip(self._planned.plans, self._epochs, strict=True)]
-        names = [str(platform) if self._planned.is_index else "" for platform in self._planned.platforms]
+        names = [str(platform) for platform in self._planned.platforms]
         return list(zip(names, roots, strict=True))
 
     def _chosen_cache(self) -> StepCache:

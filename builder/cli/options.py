@@ -126,7 +126,7 @@ REPORT = (
         "SPEC",
         "Write the result: type=oci|docker|tar|local,dest=PATH. May be repeated.",
     ),
-    Option(("--iidfile",), VALUE, "FILE", "Write the image ID (digest of the image's config) to FILE."),
+    Option(("--iidfile",), VALUE, "FILE", "Write the image ID to FILE: the digest of the config, or of the index."),
     Option(("--metadata-file",), VALUE, "FILE", "Write digests and names of the result to FILE, as JSON."),
     Option(
         ("--progress",),

@@ -173,6 +173,15 @@ def test_files_for_scripts(here: Path) -> None:
     }
 
 
+def test_an_index_has_no_config(here: Path) -> None:
+    """Its own digest is the image ID then, and the key of the config is absent."""
+    library = Library(result=RESULT._replace(config_digest=""))
+
+    assert rbuild("--iidfile", "id", "--metadata-file", "meta", doors=rooms(library)).status == 0
+    assert (here / "id").read_text() == RESULT.digest
+    assert json.loads((here / "meta").read_text()).keys() == {"containerimage.descriptor", "containerimage.digest"}
+
+
 def test_a_failed_build_leaves_no_old_file(here: Path) -> None:
     """A script that reads the file must not take yesterday's image for today's."""
     (here / "id").write_text("old")
