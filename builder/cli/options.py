@@ -44,9 +44,7 @@ class Command(NamedTuple):
 
 
 def refused(names: str) -> tuple[Option, ...]:
-    return tuple(
-        Option(tuple(name.split("/")), FLAG, help="not supported yet", supported=False) for name in names.split()
-    )
+    return tuple(Option(tuple(name.split("/")), FLAG, help="not supported", supported=False) for name in names.split())
 
 
 HELP = Option(("--help", "-h"), FLAG, help="Show this help and exit.")
