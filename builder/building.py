@@ -112,11 +112,14 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     with Store.open(request.store) as store:
-        planned = Planned(request, store)
+        planned = Planned(request, store, Never())
         planned.close()
     from builder.graph import text
 
     return text.dump(planned.graph, planned.targets)
+
+
+_OWN_ARGS = {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
 
 
 class _Work:
@@ -130,7 +133,7 @@ class _Work:
         self._emit = emit
         self._cancelled = cancelled
         self._annotations = Annotations(request.annotations)
-        self._planned = Planned(request, store)
+        self._planned = Planned(request, store, self._cancelled)
         self._graph = self._planned.graph
         self._tier: Tier | None = None
         self._announced = False
@@ -249,6 +252,7 @@ class _Work:
             output=self._output,
             logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
             room=self._room,
+            fetcher=self._planned.fetcher,
             proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
             secrets=self._secrets,
             agents=dict(self._request.ssh),
@@ -259,7 +263,8 @@ class _Work:
         self.report.output(key, stream, line)
 
     def _epoch(self, plan: Plan) -> int:
-        return epoch.choose(self._planned.args, self._request.context, plan.base.config.created if plan.base else "")
+        created = plan.base.config.created if plan.base else ""
+        return epoch.choose(self._planned.args, self._request.context, created, self._planned.inputs.times)
 
     def _config(self, plan: Plan, when: int) -> ImageConfig:
         """The config of the plan, dated: this build's history begins after that of the base."""
@@ -334,9 +339,7 @@ class _Work:
                 )
             )
             unused = {name for plan in self._planned.plans for name in plan.unused_args}
-            for name in sorted(
-                unused - _PROXIES - {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", BUILD_ARG}
-            ):
+            for name in sorted(unused - _PROXIES - _OWN_ARGS):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")
             self._tell_findings()
 

@@ -11,6 +11,8 @@
     ├── DocumentError             1   a manifest, config, index or digest is not valid
     ├── StoreError                1   the store is unusable
     ├── ExportError               1   an output could not be written
+    ├── AuthError                 3   a server wants credentials that it was not given, or other ones
+    ├── NetworkError              4   a server cannot be reached, or does not give what was asked for
     └── Cancelled               130   the user or a failing sibling stopped it
 
 Every error says what happened; `hint` says what the user can do about it; `span` points into a
@@ -104,6 +106,14 @@ class StoreError(BuildError):
 
 class ExportError(BuildError):
     pass
+
+
+class AuthError(BuildError):
+    exit_status = 3
+
+
+class NetworkError(BuildError):
+    exit_status = 4
 
 
 class Cancelled(BuildError):

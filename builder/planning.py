@@ -15,15 +15,17 @@ from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.graph.graph import GraphBuilder
 from builder.oci.platform import host, parse_platform
-from builder.sources.context import open_context
-from builder.sources.definition import read_dockerfile, read_ignore
-from builder.sources.resolver import Resolver, parse_contexts
+from builder.sources.credentials import Credentials, secret_reader
+from builder.sources.fetcher import Fetcher
+from builder.sources.inputs import Inputs, open_inputs
+from builder.sources.resolver import Resolver
 
 if TYPE_CHECKING:
     from builder.dockerfile.checks.rules import Finding
     from builder.dockerfile.ignore import Ignore
     from builder.dockerfile.state import Plan
     from builder.errors import Span
+    from builder.events import Flag
     from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
     from builder.request import BuildRequest
@@ -44,25 +46,36 @@ def _confinement(request: BuildRequest) -> Confinement:
     )
 
 
+def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
+    agents = dict(request.ssh).get("default")
+    agent = (agents[0] if agents else os.environ.get("SSH_AUTH_SOCK", "")) if agents is not None else ""
+    return Fetcher(
+        store, Credentials(secret_reader(request.secrets, os.environ), agent), cancelled, offline=request.offline
+    )
+
+
+def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher) -> Inputs:
+    keep = dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in ("1", "true", "True", "TRUE", "t", "T")
+    return open_inputs(request.context, request.dockerfile, request.build_contexts, store, fetcher, keep_git_dir=keep)
+
+
 class Planned:
     """`plans` has one plan for each of `platforms`; `graph` holds what all of them need.
 
     `is_index` says whether the result is an index: with several platforms it always is.
     """
 
-    def __init__(self, request: BuildRequest, store: Store) -> None:
-        definition = read_dockerfile(request.context, request.dockerfile)
-        named = parse_contexts(request.build_contexts)
+    def __init__(self, request: BuildRequest, store: Store, cancelled: Flag) -> None:
+        self.fetcher = _fetcher(request, store, cancelled)
+        self.inputs = _inputs(request, store, self.fetcher)
+        definition, named = self.inputs.definition, self.inputs.named
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = definition.file
         self.args = {name: value for name, value in given if value is not None}
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
         self.resolver = Resolver(store, named)
-        ignore = read_ignore(request.context, definition.file)
-        self.contexts = {"": open_context(request.context, ignore)}
-        for name, path in named.directories.items():
-            self.contexts[name] = open_context(path, read_ignore(path), f"build context {name}")
+        self.contexts = self.inputs.contexts
         self._request = request
         self._named = named
         self._dockerfile = parse(definition.content, definition.file)
@@ -70,15 +83,14 @@ class Planned:
         self.plans = [self._plan(platform, builder) for platform in self.platforms]
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
-        matters = [self._matter(platform, ignore) for platform in self.platforms]
+        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
         found = (each for matter in matters for each in self._found(matter))
         self.findings = list(dict.fromkeys(found))
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
 
     def close(self) -> None:
         """Give the descriptors of the contexts back: a process may build many times."""
-        for context in self.contexts.values():
-            context.close()
+        self.inputs.close()
 
     def _matter(self, platform: Platform, ignore: Ignore) -> Matter:
         named = frozenset(self._named.images) | frozenset(self._named.directories)

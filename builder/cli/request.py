@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, cast
 
 from builder.cli import request_values as values
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from builder.layers.codec import Compression
     from builder.request import BuildRequest
 
-_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/", "gitlab.com/", "bitbucket.org/")
+_REMOTE = ("http://", "https://", "git://", "ssh://", "github.com/")
 
 
 def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -> BuildRequest:
@@ -55,23 +56,27 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
 
 def context(arguments: Arguments) -> str:
     path = arguments.operand(".")
-    if path == "-":
-        raise UsageError("a context on standard input is not supported yet")
-    if path.startswith(_REMOTE):
-        raise UsageError(f"{path}: git and http contexts are not supported yet", hint="clone or unpack it first")
+    if not _local(path) or os.path.exists(path):  # a file there may be an archive: its content says
+        return path
     if not os.path.isdir(path):
-        reason = "is not a directory" if os.path.exists(path) else "there is no such directory"
+        reason = "there is no such directory"
         raise UsageError(f"context {path}: {reason}", hint=_meant(path))
     return path
+
+
+def _local(path: str) -> bool:
+    return path != "-" and not path.startswith(_REMOTE) and not re.match(r"[\w-]+@[\w.-]+:", path, re.ASCII)
 
 
 def dockerfile(arguments: Arguments, context: str) -> str | None:
     """The --file given, or None when the context's own Dockerfile is meant; either is there."""
     given = arguments.one("file")
-    if given == "-":
-        raise UsageError("a Dockerfile on standard input is not supported yet")
-    if given and given.startswith(_REMOTE):
-        raise UsageError(f"{given}: a remote Dockerfile is not supported yet")
+    if given == "-" and context == "-":
+        raise UsageError("standard input cannot be both the context and the Dockerfile")
+    if given is not None and (given == "-" or given.startswith(("http://", "https://"))):
+        return given
+    if not os.path.isdir(context) and not (given and os.path.isabs(given)):
+        return given  # inside what is still to be fetched or unpacked
     path = given or os.path.join(context, "Dockerfile")
     # A directory opens and cannot be read; a pipe (`-f <(generate)`) is no regular file, and is fine.
     if os.path.isdir(path):

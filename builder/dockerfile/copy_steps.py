@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import history
+from builder.dockerfile import history, remote_source
 from builder.dockerfile.expand import expand, expand_body
-from builder.errors import DockerfileError, NotSupported
+from builder.dockerfile.gitref import redacted
+from builder.errors import DockerfileError
 from builder.graph.ops import ContextOp, CopyOp, CopySource, InlineFile, MergeOp, ScratchOp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from builder.dockerfile.instructions import Add, Copy, Heredoc
     from builder.dockerfile.state import StageState
     from builder.dockerfile.surroundings import Surroundings
-
-_URL = re.compile(r"https?://", re.IGNORECASE)
-_GIT = re.compile(r"git://|ssh://|git@[\w.-]+:|https?://.*\.git(?:[#?].*)?$", re.IGNORECASE)
-
-_UNPACK = {None: "auto", True: "always", False: "never"}
 
 
 def copy(state: StageState, item: Copy, around: Surroundings) -> StageState:
     words = _sources(state, item, around)
     for word in words:
-        if _URL.match(word) or _GIT.match(word):
+        if remote_source.is_remote(word):
             raise DockerfileError(f"source can't be a URL for COPY: {word}", span=item.span, hint="use ADD")
     source = around.builder.add(ContextOp("")) if item.from_ is None else _from(item, item.from_, around)
-    return _copied(state, item, around, source=source, words=words, unpack="never")
+    from_stage = item.from_ is not None and source != around.builder.add(ContextOp(""))
+    sources = (CopySource(source, words),) if words else ()
+    return _copied(state, item, around, sources, words, keep_owner=from_stage)
 
 
 def add(state: StageState, item: Add, around: Surroundings) -> StageState:
-    _refuse(
-        "ADD",
-        item,
-        [
-            ("--checksum", item.checksum is not None),
-            ("--keep-git-dir", item.keep_git_dir),
-        ],
-    )
     words = _sources(state, item, around)
-    for word in words:
-        if _GIT.match(word) or _URL.match(word):
-            raise NotSupported(f"ADD of a remote source is not supported yet: {word}", span=item.span)
-    source = around.builder.add(ContextOp(""))
-    return _copied(state, item, around, source=source, words=words, unpack=_UNPACK[item.unpack])
+    checksum = expand(item.checksum, state.scope, around.escape, item.span) if item.checksum else ""
+    if (checksum or item.checksum == "") and len(words) + len(item.heredocs) > 1:
+        raise DockerfileError("--checksum is for one source, and there are several", span=item.span)
+    sources = [_add_source(word, item, checksum, around) for word in words]
+    if not sources:
+        remote_source.check_local(item)
+    return _copied(state, item, around, _grouped(sources), tuple(map(redacted, words)))
 
 
-def _refuse(name: str, item: Copy | Add, flags: list[tuple[str, bool | None]]) -> None:
-    for flag, used in flags:
-        if used:
-            raise NotSupported(f"{name} {flag} is not supported yet", span=item.span)
+def _add_source(word: str, item: Add, checksum: str, around: Surroundings) -> CopySource:
+    if remote_source.is_remote(word):
+        found = remote_source.of(word, item, checksum)
+        source = around.fetched(found.op, redacted(word), item.span)
+        return CopySource(source, (found.path,), found.unpack)
+    remote_source.check_local(item)
+    return CopySource(around.builder.add(ContextOp("")), (word,), item.unpack is not False)
+
+
+def _grouped(sources: Iterable[CopySource]) -> tuple[CopySource, ...]:
+    """Neighbours that are read the same way are one source."""
+    done: list[CopySource] = []
+    for source in sources:
+        if done and (done[-1].op, done[-1].unpack) == (source.op, source.unpack):
+            done[-1] = done[-1]._replace(paths=(*done[-1].paths, *source.paths))
+        else:
+            done.append(source)
+    return tuple(done)
 
 
 def _sources(state: StageState, item: Copy | Add, around: Surroundings) -> tuple[str, ...]:
@@ -68,26 +75,31 @@ def _from(item: Copy, reference: str, around: Surroundings) -> str:
 
 
 def _copied(
-    state: StageState, item: Copy | Add, around: Surroundings, *, source: str, words: tuple[str, ...], unpack: str
+    state: StageState,
+    item: Copy | Add,
+    around: Surroundings,
+    sources: tuple[CopySource, ...],
+    words: tuple[str, ...],
+    *,
+    keep_owner: bool = False,
 ) -> StageState:
     scope, escape, span = state.scope, around.escape, item.span
     dest = expand(item.dest, scope, escape, span)
     chown = expand(item.chown, scope, escape, span) if item.chown else None
     chmod = expand(item.chmod, scope, escape, span) if item.chmod else None
     files = tuple(_inline(heredoc, state, around, item) for heredoc in item.heredocs)
-    from_stage = getattr(item, "from_", None) is not None and source != around.builder.add(ContextOp(""))
     # As the reference has it, --chmod takes the copy out of its own layer again.
     linked = item.link and not chmod
     parents = getattr(item, "parents", False)
     op = CopyOp(
         root=around.builder.add(ScratchOp()) if linked else state.root,
-        sources=(CopySource(source, words, unpack),) if words else (),
+        sources=sources,
         files=files,
         dest=absolute(dest, state.workdir),
         chown=chown,
         chmod=chmod,
         exclude=item.exclude,
-        keep_owner=from_stage,
+        keep_owner=keep_owner,
         parents=parents,
     )
     name = type(item).__name__.upper()

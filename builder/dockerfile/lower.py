@@ -9,6 +9,7 @@ from builder.dockerfile import steps
 from builder.dockerfile.context_base import from_context
 from builder.dockerfile.expand import expand
 from builder.dockerfile.frontend import check_syntax
+from builder.dockerfile.gitref import redacted
 from builder.dockerfile.parser import parse_trigger
 from builder.dockerfile.run_options import Confinement
 from builder.dockerfile.stages import Replacements, Stage, StageGraph
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from builder.dockerfile.instructions import Dockerfile, From, Instruction
     from builder.errors import Span
+    from builder.graph.ops import Op
     from builder.oci.platform import Platform
     from builder.oci.resolved import ResolvedImage
 
@@ -260,6 +262,9 @@ class _StageSurroundings:
         image = self._lowering.settings.resolve(wanted, self._platform, span)
         return self._lowering.add_image(image, Note(self._label, f"[{self._shown_as}] image {image.name}", span))
 
+    def fetched(self, op: Op, shown: str, span: Span) -> str:
+        return self.builder.add(op, Note(self._label, f"[{self._shown_as}] fetch {shown}", span))
+
     def note(self, text: str, span: Span) -> Note:
         self._shown += 1
-        return Note(self._label, f"[{self._shown_as} {self._shown}/{self._total}] {text}", span)
+        return Note(self._label, f"[{self._shown_as} {self._shown}/{self._total}] {redacted(text)}", span)

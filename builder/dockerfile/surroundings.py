@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import StageState
     from builder.errors import Span
     from builder.graph.graph import GraphBuilder, Note
+    from builder.graph.ops import Op
     from builder.oci.platform import Platform
 
 
@@ -33,6 +34,10 @@ class Surroundings(Protocol):
 
     def image_root(self, name: str, span: Span) -> str:
         """The op of an image that --from names."""
+        ...
+
+    def fetched(self, op: Op, shown: str, span: Span) -> str:
+        """The op of something that is fetched; `shown` is its address for people."""
         ...
 
     def note(self, text: str, span: Span) -> Note:

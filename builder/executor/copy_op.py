@@ -7,7 +7,6 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError
 from builder.executor import accounts
 from builder.executor.archives import FileReader, is_archive
 from builder.executor.chmod import Mode
@@ -46,7 +45,7 @@ class Batch(NamedTuple):
 
     tree: FileTree
     sources: list[Source]
-    unpack: str
+    unpack: bool
 
 
 def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
@@ -56,7 +55,7 @@ def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
     for batch in batches:
         start = len(plan.placements)
         for source in batch.sources:
-            if _unpacks(batch, source):
+            if batch.unpack and source.entry.is_file and _is_archive(batch.tree, source.entry):
                 archives.append((batch.tree, source))
             else:
                 plan.add(source)
@@ -67,18 +66,6 @@ def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
     _write(plan.placements[start:], target.base, target)
     for tree, source in archives:
         _add_archive(op, source, tree, target)
-
-
-def _unpacks(batch: Batch, source: Source) -> bool:
-    if batch.unpack == "never" or not source.entry.is_file:
-        return False
-    found = _is_archive(batch.tree, source.entry)
-    if not found and batch.unpack == "always":
-        raise BuildError(
-            f'"/{source.entry.path}" is no tar archive, and --unpack=true asks to unpack it',
-            hint="known are tar and its gzip, bzip2, xz and zstd; leave --unpack out to copy other files as they are",
-        )
-    return found
 
 
 def make_directory(path: str, owner: tuple[int, int], target: Target) -> None:

@@ -16,7 +16,7 @@ from builder.executor import mount_sources
 from builder.executor.copy_key import content_parts
 from builder.executor.select import select_from_context
 from builder.graph import ops
-from builder.graph.ops import ContextOp, CopyOp, ExecOp, ImageOp, MergeOp, ScratchOp
+from builder.graph.ops import ContextOp, CopyOp, ExecOp, GitOp, HttpOp, ImageOp, MergeOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
 from builder.sources.hashes import FileHashes
 from builder.sources.image import load_image, unpack_image
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from builder.graph.graph import Graph, Note
     from builder.graph.ops import CopySource, Op
     from builder.sources.context import ContextTree
+    from builder.sources.fetched import Fetched
     from builder.store.store import Store
 
 
@@ -61,6 +62,8 @@ class LocalExecutor:
                 return self._keys.combine(op, [op.diff_ids], ())
             case ContextOp():
                 return self._keys.combine(op, (), ())  # what is read of it counts, not its name
+            case HttpOp() | GitOp():
+                return self._keys.combine(op, self._fetched(op).content, ())
             case CopyOp() if any(isinstance(self.graph[source.op], ContextOp) for source in op.sources):
                 return self._context_copy_key(op, input_keys)
             case ExecOp() if any(mount.source for mount in op.mounts):
@@ -72,6 +75,8 @@ class LocalExecutor:
         match op:
             case ScratchOp() | ContextOp():
                 return Result("", EMPTY)
+            case HttpOp() | GitOp():
+                return Result("", Snapshot((self._fetched(op).tree,)))
             case ImageOp():
                 snapshot = load_image(op.diff_ids, self.store, self.settings.owners())
                 return None if snapshot is None else Result("", snapshot)
@@ -149,6 +154,12 @@ class LocalExecutor:
             if name and self.store.trees.exists("snapshots", owners, name):
                 return Result(name, inputs[0].snapshot.over(self._path(name)))
         return None
+
+    def _fetched(self, op: HttpOp | GitOp) -> Fetched:
+        """Before the first step, while this process is still the user's own: ssh and git look at who calls them."""
+        if isinstance(op, HttpOp):
+            return self.settings.fetcher.http(op.url, op.checksum)
+        return self.settings.fetcher.git(*op)
 
     def _path(self, name: str) -> str:
         return self.store.trees.path("snapshots", self.settings.owners(), name)

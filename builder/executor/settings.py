@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from builder.oci.assemble import Layer
     from builder.sandbox.tiers import Tier
     from builder.sources.context import ContextTree
+    from builder.sources.fetcher import Fetcher
     from builder.store.store import Store
 
 
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     secrets: Secrets
     agents: Mapping[str, tuple[str, ...]]
     fresh: Callable[[str], bool]
+    fetcher: Fetcher
 
 
 class StepCache:

@@ -29,6 +29,32 @@ class ContextOp(NamedTuple):
     name: str
 
 
+class HttpOp(NamedTuple):
+    """A directory with the one file `name`, downloaded from `url`. `checksum` is sha256:… or "" for none.
+
+    Keyed by what is fetched, not by where it comes from.
+    """
+
+    url: str
+    name: str
+    checksum: str = ""
+
+
+class GitOp(NamedTuple):
+    """A checkout of `ref` ("" for the default branch) of a repository, or of its directory `subdir`.
+
+    `checksum` is the commit that it has to be, or its first digits. With `commit_times` files are dated by the commit.
+    """
+
+    remote: str
+    ref: str = ""
+    subdir: str = ""
+    checksum: str = ""
+    keep_git_dir: bool = False
+    submodules: bool = True
+    commit_times: bool = False
+
+
 class MountPoint(NamedTuple):
     """What a RUN finds at `target` (absolute; "" for a secret that is an environment variable alone).
 
@@ -82,15 +108,11 @@ class InlineFile(NamedTuple):
 
 
 class CopySource(NamedTuple):
-    """`paths` of the tree that `op` makes.
-
-    `unpack` is ADD's treatment of archives: "never", "auto" (what starts as one is one) or "always" (all else is an
-    error).
-    """
+    """`paths` of the tree that `op` makes; with `unpack`, as ADD does it, a file that starts as a tar is unpacked."""
 
     op: str
     paths: tuple[str, ...]
-    unpack: str = "never"
+    unpack: bool = False
 
 
 class CopyOp(NamedTuple):
@@ -126,7 +148,7 @@ class MkdirOp(NamedTuple):
     user: str
 
 
-Op = ScratchOp | ImageOp | ContextOp | ExecOp | CopyOp | MergeOp | MkdirOp
+Op = ScratchOp | ImageOp | ContextOp | HttpOp | GitOp | ExecOp | CopyOp | MergeOp | MkdirOp
 
 
 def inputs(op: Op) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def _copied(op: CopyOp, numbers: dict[str, int]) -> list[str]:
     lines = []
     for source in op.sources:
         origin = f"   from #{numbers[source.op]}" if len(op.sources) > 1 else ""
-        unpack = f"   unpack {source.unpack}" if source.unpack != "never" else ""
+        unpack = "   unpack" if source.unpack else ""
         lines.append(f"     paths = {json.dumps(source.paths)}{unpack}{origin}")
     return lines
 

@@ -19,7 +19,7 @@ class ContextTree:
 
     def __init__(self, root: str, ignore: Ignore) -> None:
         self.root = root
-        self._ignore = ignore
+        self.ignore = ignore
         self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -61,9 +61,9 @@ class ContextTree:
         return not self._shown(path, stat.S_ISDIR(mode))
 
     def _shown(self, path: str, is_dir: bool) -> bool:
-        if not self._ignore.excluded(path):
+        if not self.ignore.excluded(path):
             return True
-        return is_dir and self._ignore.may_contain_included(path)
+        return is_dir and self.ignore.may_contain_included(path)
 
     def _describe(self, path: str, found: os.stat_result) -> Entry:
         inode = (found.st_dev, found.st_ino)

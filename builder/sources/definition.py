@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from builder.dockerfile.ignore import Ignore, parse_ignore
-from builder.errors import BuildError, NotFound, NotSupported
+from builder.errors import BuildError, NotFound
 from builder.values import NamedTuple
 
 _DEFAULT = "Dockerfile"
@@ -20,8 +20,6 @@ class Definition(NamedTuple):
 
 def read_dockerfile(context: str, path: str | None) -> Definition:
     """`-f`, else Dockerfile in the context, else dockerfile. Raises NotFound or BuildError."""
-    if context == "-" or path == "-" or "://" in context or context.startswith("git@"):
-        raise NotSupported("a build context other than a directory is not supported yet")
     candidates = [path] if path else [os.path.join(context, name) for name in (_DEFAULT, _DEFAULT.lower())]
     for candidate in candidates:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.gitref import parse_gitref
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,12 +19,21 @@ NAME = "SOURCE_DATE_EPOCH"
 _LIMIT = 253402300799  # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write
 
 
-def choose(build_args: Mapping[str, str], context: str, base_created: str) -> int:
-    """Seconds of the epoch. UsageError when SOURCE_DATE_EPOCH is no such number."""
+def choose(build_args: Mapping[str, str], context: str, base_created: str, times: Mapping[str, int]) -> int:
+    """Seconds of the epoch. UsageError when SOURCE_DATE_EPOCH is no such number, nor names a context.
+
+    `times` are when contexts were last changed, "" the main one: of a commit, or of an archive.
+    """
     given = build_args.get(NAME, os.environ.get(NAME, ""))
-    if given:
+    if given in times and given:
+        return times[given]
+    if given == "context" and "" in times:
+        return times[""]
+    if given and given != "context":
         return _number(given)
-    committed = git_commit_time(context)
+    if "" in times and not given and parse_gitref(context) is not None:
+        return times[""]
+    committed = git_commit_time(context) if given != "context" and os.path.isdir(context) else None
     if committed is not None:
         return committed
     return _parse_time(base_created) if base_created else 0

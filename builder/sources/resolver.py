@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, NotFound, NotSupported, UsageError
+from builder.errors import BuildError, NotFound, UsageError
 from builder.oci.reference import parse_reference
 from builder.sources.image import resolve
 from builder.values import NamedTuple
@@ -31,16 +31,14 @@ class NamedContexts(NamedTuple):
 
 
 def parse_contexts(pairs: Sequence[tuple[str, str]]) -> NamedContexts:
-    """UsageError or NotSupported for a value that is neither a directory nor an image here."""
+    """`directories` are those and whatever else has files: archives, addresses. UsageError for what is neither."""
     directories: dict[str, str] = {}
     images: dict[str, str] = {}
     for name, value in pairs:
         if value.startswith((_LAYOUT, _IMAGE)):
             images[name] = value
-        elif "://" in value or value.startswith("git@") or value == "-":
-            raise NotSupported(
-                f"--build-context {name}={value}: only directories, {_LAYOUT} and {_IMAGE} are supported yet"
-            )
+        elif value == "-":
+            raise UsageError(f"--build-context {name}=-: standard input can only be the main context")
         elif not value:
             raise UsageError(f"--build-context {name}=: the value is empty", hint=f"write {name}=DIRECTORY")
         else:

@@ -1,6 +1,7 @@
 """Trees: directories of files, immutable once they are in place.
 
-layers/<owners>/<diff id hex>/ and snapshots/<owners>/<id>/, each built under tmp/ and renamed.
+layers/<owners>/<diff id hex>/, snapshots/<owners>/<id>/ and sources/both/<id>/ (what was fetched: all of it
+is root's, which both formats say alike), each built under tmp/ and renamed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from builder.store.leases import Lease
 
-Kind = Literal["layers", "snapshots"]
-Owners = Literal["real", "recorded"]
+Kind = Literal["layers", "snapshots", "sources"]
+Owners = Literal["real", "recorded", "both"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 

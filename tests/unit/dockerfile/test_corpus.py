@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from builder.dockerfile.arguments import json_array, split_words
+from builder.dockerfile.gitref import parse_gitref
 from builder.dockerfile.heredoc import heredocs_of_line, parse_heredoc
 from builder.dockerfile.ignore import Ignore, read_patterns
 from builder.dockerfile.instructions import Copy, Heredoc, Run
 from builder.dockerfile.parser import parse
 from builder.dockerfile.words import Expansion, expand
 from builder.errors import DockerfileError
-from builder.sources.gitref import parse_gitref
 from tests.support.classic_ast import classic_ast
 
 Case = dict[str, Any]

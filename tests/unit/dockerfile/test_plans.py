@@ -106,7 +106,6 @@ def test_a_target_is_found_in_any_case_and_never_by_number() -> None:
         ("FROM scratch\nENV A=1\nEXPOSE 99999\n", "invalid port", 3),
         ("FROM scratch\nSTOPSIGNAL SIGFOO\n", "invalid signal", 2),
         ("FROM scratch\nLABEL a=b\nRUN --device=v/c=d x\n", "not supported yet", 3),
-        ("FROM scratch\nADD https://example.org/x /\n", "not supported yet", 2),
         ("FROM scratch\nCOPY https://example.org/x /\n", "can't be a URL", 2),
         ("FROM --platform=linux/s390x/a/b scratch\n", "not a platform", 1),
         ("FROM scratch\nRUN []\n", "has no command", 2),

@@ -157,7 +157,7 @@ def test_run_depends_on_every_field(changed: ExecOp) -> None:
         COPY._replace(chown="1"),
         COPY._replace(chmod="600"),
         COPY._replace(exclude=("x",)),
-        COPY._replace(sources=(CopySource("src", ("a",), "auto"),)),
+        COPY._replace(sources=(CopySource("src", ("a",), True),)),
         COPY._replace(parents=True),
         COPY._replace(keep_owner=False),
     ],

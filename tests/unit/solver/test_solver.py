@@ -204,7 +204,7 @@ def test_keys_change_with_every_field_and_input_and_with_nothing_else():
         op._replace(chown="1"),
         op._replace(chmod="600"),
         op._replace(exclude=("*",)),
-        op._replace(sources=(op.sources[0]._replace(unpack="auto"),)),
+        op._replace(sources=(op.sources[0]._replace(unpack=True),)),
         op._replace(parents=True),
         op._replace(keep_owner=False),
     ]

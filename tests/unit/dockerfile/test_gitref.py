@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from builder.dockerfile.gitref import GitRef, parse_gitref
 from builder.errors import DockerfileError
-from builder.sources.gitref import GitRef, parse_gitref
 
 
 @pytest.mark.parametrize(

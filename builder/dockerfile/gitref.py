@@ -23,6 +23,14 @@ _BARE = frozenset({"keep-git-dir", "submodules", "fetch-by-commit"})
 _KEYS = frozenset({"ref", "tag", "branch", "subdir", "checksum", "commit", "mtime", *_BARE})
 
 
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*:[^/?#\s@]*@|(?<=http://)[^/?#\s@]+@|(?<=https://)[^/?#\s@]+@")
+
+
+def redacted(text: str) -> str:
+    """`text` without the credentials that addresses in it carry: they belong into no log, image or message."""
+    return _CREDENTIALS.sub("", text)
+
+
 class GitRef(NamedTuple):
     """`local_lookalike`: `github.com/a/b` could as well be a path, and is a repository only as a build context.
 

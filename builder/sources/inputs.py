@@ -1,0 +1,261 @@
+"""What a build reads: its Dockerfile and its contexts, wherever they are (dockerfile-language 1.1, 1.11).
+
+    directory                      read in place, through its ignore file
+    - or FILE.tar, http(s)://…     a tar, unpacked below the store's tmp; or a Dockerfile alone, by content
+    git address                    a checkout in the store
+
+Only directories have ignore files. Owners are 0:0 in all of them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+from builder import _native
+from builder.dockerfile.gitref import parse_gitref, redacted
+from builder.dockerfile.ignore import Ignore
+from builder.errors import BuildError, NotFound, UsageError
+from builder.layers.tree import DIFF, STAT_XATTR
+from builder.sources.context import ContextTree, open_context
+from builder.sources.definition import Definition, read_dockerfile, read_ignore
+from builder.sources.resolver import parse_contexts
+from builder.store.paths import store_errors
+from builder.values import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.sources.fetcher import Fetcher
+    from builder.sources.resolver import NamedContexts
+    from builder.store.store import Store
+
+_HTTP = re.compile(r"https?://")
+_LARGEST_DOCKERFILE = 16 << 20
+_ENOUGH = 1 << 16
+
+
+class Inputs(NamedTuple):
+    """`contexts` by name, "" the main one; `times` when those that say so were last changed, in seconds."""
+
+    definition: Definition
+    contexts: dict[str, ContextTree]
+    named: NamedContexts
+    times: dict[str, int]
+
+    def close(self) -> None:
+        for context in self.contexts.values():
+            context.close()
+
+
+class _Tree(NamedTuple):
+    """A context that is not read in place: `root` its files, or `text` the Dockerfile that came in its stead."""
+
+    root: str
+    text: bytes | None
+    time: int | None
+
+
+def is_elsewhere(value: str) -> bool:
+    """Whether a context's name is an address, and not a path."""
+    if _HTTP.match(value):
+        return True
+    return parse_gitref(value.partition("?")[0].partition("#")[0]) is not None and not os.path.exists(value)
+
+
+def open_inputs(
+    context: str,
+    dockerfile: str | None,
+    build_contexts: Sequence[tuple[str, str]],
+    store: Store,
+    fetcher: Fetcher,
+    *,
+    keep_git_dir: bool = False,
+    stdin: BinaryIO | None = None,
+) -> Inputs:
+    """Raises BuildError. Close the result: it holds descriptors."""
+    opening = _Opening(store, fetcher, keep_git_dir, stdin)
+    named = parse_contexts(build_contexts)
+    contexts: dict[str, ContextTree] = {}
+    try:
+        definition = opening.main(context, dockerfile, contexts)
+        for name, value in named.directories.items():
+            opening.add(name, value, contexts)
+    except BaseException:
+        Inputs(Definition("", b""), contexts, named, {}).close()
+        raise
+    return Inputs(definition, contexts, named, opening.times)
+
+
+class _Opening:
+    def __init__(self, store: Store, fetcher: Fetcher, keep_git_dir: bool, stdin: BinaryIO | None) -> None:
+        self._store = store
+        self._fetcher = fetcher
+        self._keep_git_dir = keep_git_dir
+        self._stdin = stdin
+        self.times: dict[str, int] = {}
+
+    def main(self, context: str, dockerfile: str | None, contexts: dict[str, ContextTree]) -> Definition:
+        if context == "-" and dockerfile == "-":
+            raise UsageError("standard input cannot be both the context and the Dockerfile")
+        if os.path.isdir(context):
+            definition = self._outside(dockerfile) or read_dockerfile(context, dockerfile)
+            contexts[""] = open_context(context, read_ignore(context, definition.file))
+            return definition
+        tree = self._tree(context)
+        if tree.time is not None:
+            self.times[""] = tree.time
+        contexts[""] = ContextTree(tree.root, Ignore(()))
+        outside = self._outside(dockerfile)
+        if tree.text is None:
+            return outside or self._local(dockerfile) or read_inside(tree.root, dockerfile)
+        if dockerfile is not None:
+            raise UsageError(f"{_shown(context)} is a Dockerfile, and -f {dockerfile} names another one")
+        return Definition("Dockerfile" if context == "-" else redacted(context), tree.text)
+
+    def add(self, name: str, value: str, contexts: dict[str, ContextTree]) -> None:
+        if os.path.isdir(value):
+            contexts[name] = open_context(value, read_ignore(value), f"build context {name}")
+            return
+        tree = self._tree(value, f"build context {name}")
+        if tree.text is not None:
+            raise BuildError(
+                f"build context {name}: {_shown(value)} is no archive", hint="a tar, compressed or not, is"
+            )
+        if tree.time is not None:
+            self.times[name] = tree.time
+        contexts[name] = ContextTree(tree.root, Ignore(()))
+
+    def _outside(self, dockerfile: str | None) -> Definition | None:
+        """A Dockerfile on standard input or at an address."""
+        if dockerfile == "-":
+            return Definition("Dockerfile", self._input().read(_LARGEST_DOCKERFILE))
+        if dockerfile and _HTTP.match(dockerfile):
+            found = self._fetcher.http(dockerfile)
+            with open(f"{found.tree}/diff/{found.name}", "rb") as file:
+                return Definition(redacted(dockerfile), file.read(_LARGEST_DOCKERFILE))
+        return None
+
+    def _local(self, dockerfile: str | None) -> Definition | None:
+        """With a context from elsewhere an absolute path is one of this machine, others are inside."""
+        return read_dockerfile(".", dockerfile) if dockerfile and os.path.isabs(dockerfile) else None
+
+    def _input(self) -> BinaryIO:
+        return self._stdin or open(0, "rb", closefd=False)
+
+    def _tree(self, value: str, what: str = "build context") -> _Tree:
+        if value == "-":
+            return self._archive(self._input(), None)
+        if is_elsewhere(value):
+            return self._git(value) if parse_gitref(value) is not None else self._http(value)
+        try:
+            with open(value, "rb") as file:
+                found = self._archive(file, None)
+        except OSError as error:
+            raise BuildError(
+                f"{what} {value!r}: {error.strerror}", hint="name a directory, an archive or an address"
+            ) from error
+        if found.text is not None:
+            raise UsageError(
+                f"{what} {value} is neither a directory nor an archive", hint=f"-f {value} names a Dockerfile"
+            )
+        return found
+
+    def _git(self, value: str) -> _Tree:
+        found = parse_gitref(value)
+        assert found is not None
+        # As a context, the build argument stands where the address says nothing.
+        keep = found.keep_git_dir if found.keep_git_dir is not None else self._keep_git_dir
+        checkout = self._fetcher.git(
+            found.remote,
+            found.ref or "",
+            found.subdir or "",
+            found.checksum or "",
+            keep,
+            found.submodules is not False,
+            found.mtime == "commit",
+        )
+        return _Tree(f"{checkout.tree}/diff", None, checkout.time)
+
+    def _http(self, value: str) -> _Tree:
+        found = self._fetcher.http(value)
+        with open(f"{found.tree}/diff/{found.name}", "rb") as file:
+            return self._archive(file, found.time)
+
+    def _archive(self, stream: BinaryIO, time: int | None) -> _Tree:
+        """A tar by content, in any compression, or else a text."""
+        from builder.layers.codec import Plain
+        from builder.layers.tarstart import starts_tar
+        from builder.layers.unpack import unpack
+
+        start = _start(stream)
+        if not starts_tar(start, io.BytesIO()):
+            return self._text(start, stream, time)
+        place = self._store.lease.staging("context")
+        unpack(Plain(stream, start), place, owners="recorded", whiteouts="literal")
+        newest = _restore(f"{place}/{DIFF}")
+        return _Tree(f"{place}/{DIFF}", None, newest if time is None else time)
+
+    def _text(self, start: bytes, stream: BinaryIO, time: int | None) -> _Tree:
+        """A Dockerfile alone: its context is empty."""
+        empty = self._store.lease.staging("context")
+        with store_errors("make an empty build context"):
+            os.mkdir(empty)
+        return _Tree(empty, start + stream.read(_LARGEST_DOCKERFILE), time)
+
+
+def _start(stream: BinaryIO) -> bytes:
+    start = b""
+    while len(start) < _ENOUGH and (more := stream.read(_ENOUGH - len(start))):
+        start += more
+    return start
+
+
+def _restore(root: str) -> int:
+    """Give the files the modes that the archive says; the time of the newest. Device nodes are refused."""
+    newest = 0
+    for directory, folders, files in os.walk(root, topdown=False):
+        for path in (f"{directory}/{name}" for name in (*folders, *files)):
+            found = os.lstat(path)
+            newest = max(newest, int(found.st_mtime))
+            if not stat.S_ISLNK(found.st_mode):
+                _restore_one(path, found)
+    return newest
+
+
+def _restore_one(path: str, found: os.stat_result) -> None:
+    try:
+        mode = int(os.getxattr(path, STAT_XATTR).split(b" ")[0], 8)
+    except OSError:
+        return
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise BuildError(f"the build context holds a device node: {os.path.basename(path)}", hint="leave it out")
+    os.removexattr(path, STAT_XATTR)
+    os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
+    os.chmod(path, stat.S_IMODE(mode) | (0o500 if stat.S_ISDIR(mode) else 0o400))
+
+
+def read_inside(root: str, path: str | None) -> Definition:
+    """The Dockerfile of a context that came from elsewhere: links in it lead nowhere outside."""
+    names = [path] if path else ["Dockerfile", "dockerfile"]
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            try:
+                opened = _native.open_in_root(descriptor, os.fsencode(name), os.O_RDONLY | os.O_NONBLOCK)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            with open(opened, "rb") as file:
+                return Definition(os.path.normpath(name), file.read(_LARGEST_DOCKERFILE))
+    except OSError as error:
+        raise BuildError(f"cannot read {names[0]} of the build context: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    raise NotFound(f"there is no {names[0]} in the build context", hint="-f names it, from the root of the context")
+
+
+def _shown(value: str) -> str:
+    return "standard input" if value == "-" else redacted(value)
