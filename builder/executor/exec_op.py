@@ -50,7 +50,6 @@ def _run(command: Command, op: ExecOp, work: Work, target: Target, settings: Set
     with open(f"{settings.logs}/{work.key[:12]}.log", "wb") as log:
 
         def on_output(stream: int, line: bytes) -> None:
-            line = settings.secrets.mask(line)
             log.write(line + b"\n")
             tail.append(line.decode("utf-8", "replace"))
             settings.output(work.key, stream, line)
@@ -88,6 +87,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted
         ulimits=op.ulimits,
         insecure=op.security == "insecure",
         attachments=mounted.attachments,
+        hidden=settings.secrets.hidden(),
     )
 
 
