@@ -40,6 +40,7 @@ def run(op: ExecOp, work: Work, target: Target, executor: LocalExecutor) -> None
         hidden = mount_stubs.uncover(mounted.attachments, work, target)
         _run(_command(op, work, target, executor.settings, mounted), op, work, target, executor.settings)
         mount_stubs.cover(hidden, target)
+        mounted.verify()
     if target.owners == "recorded":
         seal(target.tree)
 
