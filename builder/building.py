@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from builder import events
 from builder.dockerfile.checks.policy import BUILD_ARG
-from builder.errors import DockerfileError, UsageError
+from builder.errors import BuildError, DockerfileError, UsageError
 from builder.executor.local import LocalExecutor, Result
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
@@ -101,6 +101,9 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
             work.publish(built)
             for output in request.outputs:
                 work.export(output)
+        except BuildError as error:
+            work.secrets.mask_error(error)
+            raise
         finally:
             work.close()
         report = work.report
@@ -129,8 +132,8 @@ class _Work:
     def __init__(self, request: BuildRequest, store: Store, emit: Emit, cancelled: Flag) -> None:
         self._request = request
         self._store = store
-        self._secrets = Secrets({item.id: (item.kind, item.value) for item in request.secrets})
-        emit = self._secrets.masking(emit)
+        self.secrets = Secrets({item.id: (item.kind, item.value) for item in request.secrets})
+        emit = self.secrets.masking(emit)
         self._emit = emit
         self._cancelled = cancelled
         self._annotations = Annotations(request.annotations)
@@ -259,7 +262,7 @@ class _Work:
             room=self._room,
             fetcher=self._planned.fetcher,
             proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
-            secrets=self._secrets,
+            secrets=self.secrets,
             agents=dict(self._request.ssh),
             fresh=self._cache.is_fresh,
         )

@@ -43,12 +43,14 @@ static int open_target(const struct plan *plan, const char *path) {
     return rb_take_fd(&fd);
 }
 
-/* Opens a directory of the host under a number that the builder reserved: overlay takes only layers of its own mount
- * namespace, and the child's is new. */
+/* Opens a directory of the host under the number of a descriptor that the builder has for it: overlay takes only layers
+ * of its own mount namespace, and the child's is new. Another directory that is there by now is refused. */
 static int reopen(struct plan *plan, const struct step *step) {
     (void)plan;
     RB_FD fd = open(step->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -1 : dup3(fd, (int)step->flags, O_CLOEXEC);
+    if (fd < 0) return -1;
+    if (!same_directory(fd, (int)step->flags)) return errno = ESTALE, -1;
+    return dup3(fd, (int)step->flags, O_CLOEXEC);
 }
 
 /* Mounts the new root at a directory of the host. The options name layers by descriptor number alone: paths of

@@ -40,6 +40,7 @@ def run(op: ExecOp, work: Work, target: Target, executor: LocalExecutor) -> None
         hidden = mount_stubs.uncover(mounted.attachments, work, target)
         _run(_command(op, work, target, executor.settings, mounted), op, work, target, executor.settings)
         mount_stubs.cover(hidden, target)
+        mounted.verify()
     if target.owners == "recorded":
         seal(target.tree)
 
@@ -50,7 +51,6 @@ def _run(command: Command, op: ExecOp, work: Work, target: Target, settings: Set
     with open(f"{settings.logs}/{work.key[:12]}.log", "wb") as log:
 
         def on_output(stream: int, line: bytes) -> None:
-            line = settings.secrets.mask(line)
             log.write(line + b"\n")
             tail.append(line.decode("utf-8", "replace"))
             settings.output(work.key, stream, line)
@@ -88,6 +88,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted
         ulimits=op.ulimits,
         insecure=op.security == "insecure",
         attachments=mounted.attachments,
+        hidden=settings.secrets.hidden(),
     )
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from builder.executor.local import LocalExecutor
     from builder.executor.perform import Work
+    from builder.executor.select import Source
     from builder.graph.ops import ExecOp, MountPoint
     from builder.snapshots.snapshot import Snapshot
+    from builder.sources.context import ContextTree
 
 
 class Mounted(NamedTuple):
@@ -28,6 +30,12 @@ class Mounted(NamedTuple):
 
     attachments: tuple[Attachment, ...]
     env: tuple[tuple[str, str], ...]
+    shown: tuple[tuple[Source, ContextTree], ...] = ()  # what the step sees as it lies on this machine
+
+    def verify(self) -> None:
+        """Raise BuildError when what the step was shown has changed meanwhile."""
+        for source, context in self.shown:
+            mount_sources.verify(source, context)
 
 
 def prepare(op: ExecOp, work: Work, executor: LocalExecutor, stack: ExitStack) -> Mounted:
@@ -44,6 +52,7 @@ class _Preparation:
         self._owners = executor.settings.owners()
         self._stack = stack
         self._env: dict[str, str] = {}
+        self._shown: list[tuple[Source, ContextTree]] = []
 
     def mounted(self) -> Mounted:
         """Outer mounts before those inside them; of two on one target the later is seen."""
@@ -52,7 +61,7 @@ class _Preparation:
         caches = self._caches(pairs)
         made = [self._attach(number, *pair, caches) for number, pair in enumerate(pairs)]
         found = sorted((item for item in made if item), key=lambda item: item.target.count("/"))
-        return Mounted(tuple(found), tuple(self._env.items()))
+        return Mounted(tuple(found), tuple(self._env.items()), tuple(self._shown))
 
     def _attach(
         self, number: int, mount: MountPoint, source: Snapshot | None, caches: dict[str, str]
@@ -99,12 +108,28 @@ class _Preparation:
 
     def _bind(self, mount: MountPoint, source: Snapshot, room: str) -> Attachment:
         os.makedirs(room)
+        as_is = self._as_is(mount)
+        if as_is:
+            return as_is
         empty = _made(f"{room}/empty")  # an overlay without an upper directory wants two lower ones
         lowers, path, is_dir = self._stacked(mount, source, room)
         attachment = Attachment("stack", mount.target, is_dir, path, (*lowers, empty), readonly=mount.readonly)
         if mount.readonly:
             return attachment
         return attachment._replace(upper=_made(f"{room}/upper"), work=_made(f"{room}/work"))
+
+    def _as_is(self, mount: MountPoint) -> Attachment | None:
+        """Of a build context where a copy would look the same, and the step cannot make it writable."""
+        origin = self._executor.graph[mount.source]
+        if not isinstance(origin, ContextOp) or not mount.readonly or self._op.security == "insecure":
+            return None
+        context = self._settings.contexts[origin.name]
+        found = mount_sources.context_source(origin.name, mount.path, context)
+        if not mount_sources.shows_as_is(found, context):
+            return None
+        self._shown.append((found, context))
+        place, pinned = f"/{found.entry.path}", context.descriptor("")
+        return Attachment("tree", mount.target, found.entry.is_dir, place, (context.root,), pinned, readonly=True)
 
     def _stacked(self, mount: MountPoint, source: Snapshot, room: str) -> tuple[Sequence[str], str, bool]:
         """The directories of an overlay, the path in it, and whether that is a directory."""

@@ -68,16 +68,60 @@ def content(
     return parts
 
 
+def shows_as_is(source: Source, context: ContextTree) -> bool:
+    """Whether the files themselves look to a step as a copy of them would.
+
+    Not so where the ignore file hides something, where others own something, and where there are sockets and
+    devices, which would reach the host, or something mounted, which might stay writable.
+    """
+    return _complete(source, context) and all(
+        _plain(entry, source.entry) and _ours(os.path.join(context.root, entry.path)) for entry in _entries(source)
+    )
+
+
+def verify(source: Source, context: ContextTree) -> None:
+    """Raise BuildError where what `shows_as_is` is no longer as it was selected."""
+    _refuse_changes(source, context)
+    if not _complete(source, context):
+        raise _changed(source.entry.path)
+
+
+def _refuse_changes(source: Source, context: ContextTree) -> None:
+    path = changed_since([source], context)
+    if path is not None:
+        raise _changed(path)
+
+
+def _changed(path: str) -> BuildError:
+    return BuildError(
+        f'"/{path}" was changed while it was being mounted', hint="build again when nothing writes to the build context"
+    )
+
+
+def _complete(source: Source, context: ContextTree) -> bool:
+    directories = (entry.path for entry in _entries(source) if entry.is_dir)
+    return sum(len(os.listdir(os.path.join(context.root, path))) for path in directories) == len(source.members)
+
+
+def _entries(source: Source) -> Iterator[Entry]:
+    yield source.entry
+    yield from (member.entry for member in source.members)
+
+
+def _plain(entry: Entry, top: Entry) -> bool:
+    return (entry.is_dir or entry.is_file or entry.is_link) and entry.inode[0] == top.inode[0]
+
+
+def _ours(path: str) -> bool:
+    found = os.lstat(path)
+    return found.st_uid == found.st_gid == 0  # as the namespace of the build maps them
+
+
 def copy_context(source: Source, context: ContextTree, tree: str, owners: Owners) -> None:
     """A copy as the ignore file shows it, owned by 0:0 as COPY has it, under TOP of the new tree `tree`."""
     create_tree(tree)
     layers_place.place(_rows(source, context, (0, 0)), tree, owners=owners, source="context")
-    changed = changed_since([source], context)
-    if changed is not None:
-        raise BuildError(
-            f'"/{changed}" was changed while it was being mounted',
-            hint="build again when nothing writes to the build context",
-        )
+    _refuse_changes(source, context)
 
 
 def copy_stage(source: Source, view: FileTree, tree: str, owners: Owners) -> None:

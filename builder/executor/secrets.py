@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import BuildError
+from builder.errors import BuildError, StepFailed
+from builder.sandbox.output import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from builder.events import Emit, Event
 
 LIMIT = 500 << 10  # bytes, as the reference implementation has it
-MASK = b"****"
-_SHORTEST_LINE = 4  # of a secret of several lines: a lone brace is no secret
+SHORTEST_LINE = 4  # bytes, of a secret of several lines: a lone brace is no secret, and would hide every brace
 
 
 class Secrets:
@@ -27,7 +27,7 @@ class Secrets:
         self._sources = sources
         self._environment = environment
         self._values: dict[str, bytes | None] = {}
-        self._hidden: list[bytes] | None = None
+        self._hidden: tuple[bytes, ...] | None = None
 
     def get(self, name: str) -> bytes | None:
         """The value; None when the build was given no such secret. Raises BuildError when it cannot be read."""
@@ -37,14 +37,21 @@ class Secrets:
             self._values[name] = self._read(name, *self._sources[name])
         return self._values[name]
 
-    def mask(self, line: bytes) -> bytes:
-        """`line` with each value in it replaced."""
-        for hidden in self._hide():
-            line = line.replace(hidden, MASK)
-        return line
-
     def mask_text(self, text: str) -> str:
-        return self.mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+        """`text` with each value in it replaced."""
+        hidden = self.hidden()
+        return mask(text.encode("utf-8", "surrogateescape"), hidden).decode("utf-8", "surrogateescape")
+
+    def mask_error(self, error: BuildError) -> None:
+        """Hide the values in all that an error says."""
+        if not self._sources:
+            return
+        error.message = self.mask_text(error.message)
+        error.args = (error.message,)
+        error.hint = self.mask_text(error.hint) if error.hint else error.hint
+        if isinstance(error, StepFailed):
+            error.step = self.mask_text(error.step)
+            error.tail = tuple(map(self.mask_text, error.tail))
 
     def masking(self, emit: Emit) -> Emit:
         """An Emit that hides the values in the names, messages and lines of events."""
@@ -58,12 +65,11 @@ class Secrets:
 
         return masked if self._sources else emit
 
-    def _hide(self) -> list[bytes]:
-        """The longest first: one may be a part of another."""
+    def hidden(self) -> tuple[bytes, ...]:
+        """What no line of output may show: each value, or its lines where it has several."""
         if self._hidden is None:
             values = [self._quietly(name) for name in self._sources]
-            found = {part for value in values if value for part in _parts(value)}
-            self._hidden = sorted(found, key=len, reverse=True)
+            self._hidden = tuple(sorted({part for value in values if value for part in _parts(value)}))
         return self._hidden
 
     def _quietly(self, name: str) -> bytes | None:
@@ -90,4 +96,4 @@ class Secrets:
 def _parts(value: bytes) -> Iterable[bytes]:
     """What of a value may stand in one line of output."""
     lines = [line.strip() for line in value.strip().split(b"\n")]
-    return [line for line in lines if line and (len(lines) == 1 or len(line) >= _SHORTEST_LINE)]
+    return [line for line in lines if line and (len(lines) == 1 or len(line) >= SHORTEST_LINE)]

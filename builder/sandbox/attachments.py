@@ -1,10 +1,11 @@
 """What a step finds mounted because it asked for it: values, and the steps that mount them.
 
     stack      a path inside an overlay of directories, read-only or with a throwaway upper directory
+    tree       a path inside a directory of the host, read-only; links in it lead within that directory
     directory  a directory of the host               socket   a socket of the host
     tmpfs      an empty file system in memory        file     a file that exists in memory alone
 
-Stacks and files are made in /dev first, below names that are gone before the step begins. Then each is
+Stacks, trees and files are made in /dev first, below names that are gone before the step begins. Then each is
 bound on its target, in the order given: a target may lie inside what was mounted before it.
 """
 
@@ -31,14 +32,16 @@ _FURNISHED = ("/proc", "/sys", "/dev")
 class Attachment(NamedTuple):
     """`path` is inside the stack, or of the host. `lowers` are topmost first; `upper` "" makes a stack read-only.
 
+    A tree has one directory in `lowers`, and `pinned` is a descriptor of it: no other may have come in its place.
     `size` of a tmpfs is in bytes, 0 for no limit. `mode`, `uid` and `gid` are those of a file.
     """
 
-    kind: Literal["stack", "directory", "socket", "tmpfs", "file"]
+    kind: Literal["stack", "tree", "directory", "socket", "tmpfs", "file"]
     target: str
     is_dir: bool
     path: str = "/"
     lowers: tuple[str, ...] = ()
+    pinned: int = -1
     upper: str = ""
     work: str = ""
     readonly: bool = False
@@ -89,6 +92,12 @@ def _stage(item: Attachment, staged: str, reserve: Callable[[str], int]) -> Iter
     if item.kind == "stack":
         yield mounts.directory(staged)
         yield from _overlay(item, staged, reserve)
+    elif item.kind == "tree":
+        number = reserve(f"/proc/self/fd/{item.pinned}")
+        yield mounts.directory(staged)
+        yield mounts.reopen(item.lowers[0], number)
+        # With what is mounted below: the kernel does not let a user namespace uncover it.
+        yield mounts.bind(str(number), staged, mounts.MS_REC)
     elif item.kind == "file":
         yield mounts.directory(staged, 0o700)
         yield mounts.mount("tmpfs", staged, _SEALED, "mode=700,size=1m,nr_inodes=4")
@@ -111,7 +120,7 @@ def _overlay(item: Attachment, staged: str, reserve: Callable[[str], int]) -> It
 def _attach(item: Attachment, staged: str, reserve: Callable[[str], int]) -> Iterator[Step]:
     yield ("ensure", "ensure", os.fsencode(item.target), b"", b"", b"", int(item.is_dir), False)
     match item.kind:
-        case "stack":
+        case "stack" | "tree":
             yield _pick(staged, item.path, item.target)
         case "file":
             yield _pick(staged, "file", item.target)
@@ -133,6 +142,6 @@ def _pick(staged: str, path: str, target: str) -> Step:
 
 
 def _unstage(item: Attachment, staged: str) -> Iterator[Step]:
-    if item.kind in ("stack", "file"):
+    if item.kind in ("stack", "tree", "file"):
         yield ("detach", "detach", os.fsencode(staged), b"", b"", b"", 0, False)
         yield mounts.unlink(staged, is_dir=True)

@@ -52,6 +52,7 @@ class Command(NamedTuple):
     insecure: bool = False  # all capabilities of the namespace, nothing masked, privileges may be gained
     scripts: tuple[tuple[str, bytes], ...] = ()  # name and text of executables that the step finds in /dev/pipes
     attachments: tuple[Attachment, ...] = ()  # what it finds mounted beside, in the order of mounting
+    hidden: tuple[bytes, ...] = ()  # what lines of output are not to show
 
 
 class Child(NamedTuple):
@@ -80,7 +81,7 @@ def run(command: Command, on_output: Callable[[int, bytes], None], cancelled: Fl
             raise _explain(error) from error
         on_output(2, f"{command.argv[0]}: {os.strerror(error.errno or 0)}".encode("utf-8", "surrogateescape"))
         return 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
-    return _attend(child, on_output, cancelled)
+    return _attend(child, command, on_output, cancelled)
 
 
 def _step_of(error: OSError) -> str:
@@ -220,9 +221,9 @@ def programs(command: Command) -> tuple[bytes, ...]:
 # ---- attending ------------------------------------------------------------------------------------------
 
 
-def _attend(child: Child, on_output: Callable[[int, bytes], None], cancelled: Flag) -> int:
+def _attend(child: Child, command: Command, on_output: Callable[[int, bytes], None], cancelled: Flag) -> int:
     try:
-        _stream(child, on_output, cancelled)
+        _stream(child, _sinks(child, command, on_output), cancelled)
         return _reap(child)
     except BaseException:
         _kill(child)
@@ -233,12 +234,15 @@ def _attend(child: Child, on_output: Callable[[int, bytes], None], cancelled: Fl
             os.close(fd)
 
 
-def _stream(child: Child, on_output: Callable[[int, bytes], None], cancelled: Flag) -> None:
-    """Until pid 1 is dead. Its namespace died with it, so what is in the pipes then is all there will be."""
-    sinks = {
-        child.out: Lines(lambda line: on_output(1, line)),
-        child.err: Lines(lambda line: on_output(2, line)),
+def _sinks(child: Child, command: Command, on_output: Callable[[int, bytes], None]) -> dict[int, Lines]:
+    return {
+        child.out: Lines(lambda line: on_output(1, line), command.hidden),
+        child.err: Lines(lambda line: on_output(2, line), command.hidden),
     }
+
+
+def _stream(child: Child, sinks: dict[int, Lines], cancelled: Flag) -> None:
+    """Until pid 1 is dead. Its namespace died with it, so what is in the pipes then is all there will be."""
     poll = select.poll()
     for fd in child[1:]:
         os.set_blocking(fd, False)

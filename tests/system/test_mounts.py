@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 from tests.support.builds import build, write_context
 
 if TYPE_CHECKING:
+    import io
     from pathlib import Path
 
     from tests.support.command import Rbuild
@@ -63,20 +66,63 @@ def test_other_value_of_a_secret_is_no_other_key(rbuild: Rbuild, base: str, tmp_
     assert build(rbuild, f"--secret=id=s,src={token}", context).steps("StepStarted") == []
 
 
-def test_secret_is_nowhere_after_a_kill(rbuild: Rbuild, base: str, tmp_path: Path, token: Path) -> None:
-    """It lives in a tmpfs of a mount namespace that dies with the step."""
-    context = write_context(
-        tmp_path / "c", "FROM busybox\nRUN --mount=type=secret,id=s test -s /run/secrets/s; echo up; sleep 60\n"
-    )
-    running = rbuild.start("build", "--progress=plain", f"--secret=id=s,src={token}", context)
-    assert running.stdout
-    for line in running.stdout:
-        if line.rstrip().endswith(" up"):
-            break
-    os.killpg(running.pid, signal.SIGKILL)
-    running.communicate()
+SECRET = f"{TOKEN}\n}}\n  second-{TOKEN}\n"
+SHOW = (
+    "cat /run/secrets/s; echo a${V}z; $V; set -x; : $V; set +x; head -c 65530 /dev/zero | tr '\\0' x; "
+    "head -c 15 /run/secrets/s; head -c 70000 /dev/zero | tr '\\0' y; echo"
+)
+ENDS = {"success": "", "failure": "; exit 3", "kill": "; echo up; sleep 60"}
 
-    assert holds(rbuild.store, TOKEN) == []
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("mode", ["plain", "tty", "json"])
+def test_secret_is_nowhere(
+    rbuild: Rbuild, base: str, tier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, end: str
+) -> None:
+    """H-T5: not in the store, nor in temporary files, nor in what is shown, however the build ends.
+
+    It lives in a tmpfs of a mount namespace that dies with the step.
+    """
+    for name in ("secrets", "tmp"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "secrets/s").write_text(SECRET)
+    script = f"RUN --mount=type=secret,id=s --mount=type=secret,id=v,env=V {SHOW}{ENDS[end]}\n"
+    context = write_context(tmp_path / "c", f"FROM busybox\n{script}")
+    (tmp_path / "secrets/v").write_text(TOKEN)
+    given = [f"--secret=id={name},src={tmp_path}/secrets/{name}" for name in "sv"]
+    words = ["build", f"--progress={mode}", f"--isolation={tier}", *given, "-t", "x", "-o", f"{tmp_path}/out"]
+    shown = on_terminal(rbuild, [*words, str(context)], b"up" if end == "kill" else b"")
+
+    assert mode == "tty" or b"a****z" in shown
+    assert TOKEN.encode() not in shown and b"hunter22" not in shown
+    assert holds(rbuild.store, TOKEN) == holds(tmp_path / "tmp", TOKEN) == []
+    assert (tmp_path / "out").exists() == (end == "success")
+    assert end != "success" or holds(tmp_path / "out", TOKEN) == []
+
+
+def on_terminal(rbuild: Rbuild, words: list[str], kill_at: bytes) -> bytes:
+    """All that a build shows; with `kill_at` it is killed once a line ends with that."""
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        [rbuild.command, *words], env=rbuild.environment, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        while piece := _read(terminal):
+            shown += piece
+            if kill_at and re.search(rb"\b%b\b" % kill_at, shown.split(b"up; sleep")[-1]):
+                os.killpg(running.pid, signal.SIGKILL)
+    assert (running.wait() == -signal.SIGKILL) == bool(kill_at)
+    return shown
+
+
+def _read(terminal: io.FileIO) -> bytes:
+    try:
+        return terminal.read(1 << 16) or b""
+    except OSError:  # nobody has the other end open any more
+        return b""
 
 
 @pytest.mark.parametrize(
