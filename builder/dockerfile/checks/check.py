@@ -8,6 +8,8 @@ from builder.dockerfile import stages as stages_of
 from builder.dockerfile.checks import file_rules, from_rules, policy
 from builder.dockerfile.checks.matter import Globals, Matter, global_args, stage_graph
 from builder.dockerfile.checks.stage_rules import Scope, StageRules, keys
+from builder.dockerfile.checks.stage_traps import StageTraps
+from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.state import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -18,28 +20,34 @@ if TYPE_CHECKING:
     from builder.dockerfile.stages import Stage, StageGraph
 
 
-def check(dockerfile: Dockerfile, target: str | None, matter: Matter, *, whole: bool = False) -> list[Finding]:
+def check(
+    dockerfile: Dockerfile, target: str | None, matter: Matter, *, whole: bool = False, strict: bool = False
+) -> list[Finding]:
     """What counts of the findings, in order of the file; `whole` looks at stages that the target does not need too.
 
-    How the file is written is looked at everywhere. Raises DockerfileError or NotFound where lowering would.
+    `strict` looks for traps, too. How the file is written is looked at everywhere. Raises DockerfileError or
+    NotFound where lowering would.
     """
     silenced = policy.of_file(dockerfile, matter.build_args)
-    return policy.counted(_Checking(dockerfile, matter).findings(target, whole=whole), dockerfile, silenced)
+    return policy.counted(
+        _Checking(dockerfile, matter, strict=strict).findings(target, whole=whole), dockerfile, silenced
+    )
 
 
 def fails(dockerfile: Dockerfile, found: Sequence[Finding], matter: Matter) -> bool:
     """Whether `error=true` turns what was found into the end of the build."""
-    return bool(found) and policy.of_file(dockerfile, matter.build_args).error
+    return any(each.rule not in TRAPS for each in found) and policy.of_file(dockerfile, matter.build_args).error
 
 
 class _Checking:
-    def __init__(self, dockerfile: Dockerfile, matter: Matter) -> None:
+    def __init__(self, dockerfile: Dockerfile, matter: Matter, *, strict: bool) -> None:
         self.dockerfile = dockerfile
         self.matter = matter
         self.escape = dockerfile.directives.escape
         self.globals: Globals = global_args(dockerfile, matter)
         self.stages: StageGraph = stage_graph(dockerfile, self.globals)
         self.replaced = stages_of.Replacements(matter.named, matter.platform)
+        self.traps = StageTraps(matter.secrets, self.escape) if strict else None
         self.scopes: dict[int, Scope] = {}
 
     def findings(self, target: str | None, *, whole: bool) -> Iterator[Finding]:
@@ -62,7 +70,8 @@ class _Checking:
         if scope is None:
             scope = yield from self._image(stage)
         self.scopes[stage.number] = scope
-        rules = StageRules(scope, self.globals.values, self.matter.build_args, self.matter.ignore, self.escape)
+        matter = self.matter
+        rules = StageRules(scope, self.globals.values, matter.build_args, matter.ignore, self.escape, self.traps)
         yield from rules.findings(stage)
 
     def _inherited(self, stage: Stage) -> Scope | None:
@@ -80,7 +89,8 @@ class _Checking:
         if config is None:
             return Scope({"PATH": DEFAULT_PATH}, complete=False)
         yield from from_rules.base_platform(stage, config, self.matter)
-        return Scope({"PATH": DEFAULT_PATH, **dict(config.env)}, shell=bool(config.shell))
+        env = dict(config.env)
+        return Scope({"PATH": DEFAULT_PATH, **env}, shell=config.shell or (), env=env)
 
     def _context(self, stage: Stage) -> str | None:
         """The build context that stands for the stage, or for its base."""

@@ -14,6 +14,7 @@ from builder.dockerfile.words import Style, expand
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from builder.dockerfile.checks.stage_traps import StageTraps
     from builder.dockerfile.ignore import Ignore
     from builder.dockerfile.stages import Stage
 
@@ -27,17 +28,28 @@ _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 
 
 class Scope:
-    """What is known at one place of a stage. `complete` is False below a base image nobody looked up."""
+    """What is known at one place of a stage. `complete` is False below a base image nobody looked up.
 
-    def __init__(self, variables: Mapping[str, str], *, shell: bool = False, complete: bool = True) -> None:
+    `shell` is what SHELL said, here or in the image below; `env` are the variables that will be in the image.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        *,
+        shell: tuple[str, ...] = (),
+        complete: bool = True,
+        env: Iterable[str] = (),
+    ) -> None:
         self.variables = dict(variables)
+        self.env = set(env)
         self.declared: set[str] = set()
         self.shell = shell
         self.workdir = False
         self.complete = complete
 
     def copy(self) -> Scope:
-        child = Scope(self.variables, shell=self.shell, complete=self.complete)
+        child = Scope(self.variables, shell=self.shell, complete=self.complete, env=self.env)
         child.declared = set(self.declared)
         child.workdir = self.workdir
         return child
@@ -47,20 +59,31 @@ class StageRules:
     """Walks one stage; `scope` ends as what a stage that builds on it begins with."""
 
     def __init__(
-        self, scope: Scope, given: Mapping[str, str], build_args: Mapping[str, str], ignore: Ignore | None, escape: str
+        self,
+        scope: Scope,
+        given: Mapping[str, str],
+        build_args: Mapping[str, str],
+        ignore: Ignore | None,
+        escape: str,
+        traps: StageTraps | None = None,
     ) -> None:
         self.scope = scope
         self.globals = given
         self.build_args = build_args
         self.ignore = ignore
         self.escape = escape
+        self.traps = traps
 
     def findings(self, stage: Stage) -> Iterator[Finding]:
         yield from _repeated(stage.body)
+        before: ins.Instruction | None = None
         for item in stage.body:
             yield from self._undefined(item)
             yield from self._one(item)
+            if self.traps:
+                yield from self.traps.findings(item, before, self)
             self._learn(item)
+            before = item
 
     def _one(self, item: ins.Instruction) -> Iterator[Finding]:
         match item:
@@ -100,15 +123,21 @@ class StageRules:
                 scope = dict(self.scope.variables)
                 for key, value in item.pairs:
                     self.scope.variables[self._text(key, scope)] = self._text(value, scope)
+                    self.scope.env.add(self._text(key, scope))
             case ins.Shell():
-                self.scope.shell = True
+                self.scope.shell = item.argv
             case ins.Workdir():
                 self.scope.workdir = True
 
-    def _declare(self, name: str, default: str | None) -> None:
+    def value(self, name: str, default: str | None) -> str | None:
+        """What an ARG gives its name here; None for nothing."""
         value = self.build_args.get(name)
         if value is None:
             value = self.globals.get(name) if default is None else self._text(default, self.scope.variables)
+        return value
+
+    def _declare(self, name: str, default: str | None) -> None:
+        value = self.value(name, default)
         self.scope.declared.add(name)
         if value is not None:
             self.scope.variables[name] = value
