@@ -38,12 +38,19 @@ def check(request: BuildRequest, form: str, console: Console) -> int:
     named = frozenset(name for name, _ in request.build_contexts)
     platform = parse_platform(request.platforms[0]) if request.platforms else host()
     ignore = read_ignore(request.context, definition.file)
-    matter = Matter(args, platform, lambda name, platform, span: None, ignore, named)
+    matter = Matter(
+        args,
+        platform,
+        lambda name, platform, span: None,
+        ignore,
+        named,
+        secrets=frozenset(item.id for item in request.secrets),
+    )
     found: list[Finding] = []
     error: BuildError | None = None
     try:
         dockerfile = parse(definition.content, definition.file)
-        found = findings_of(dockerfile, request.target, matter, whole=request.target is None)
+        found = findings_of(dockerfile, request.target, matter, whole=request.target is None, strict=request.strict)
     except BuildError as problem:
         error = problem
     if form == "json":

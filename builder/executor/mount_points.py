@@ -43,6 +43,16 @@ def prepare(op: ExecOp, work: Work, executor: LocalExecutor, stack: ExitStack) -
     return _Preparation(op, work, executor, stack).mounted() if op.mounts else Mounted((), ())
 
 
+def written(mounted: Mounted) -> list[str]:
+    """The targets of bind mounts to which a step has written; places made for mounts inside them do not count."""
+    found = []
+    for item in mounted.attachments:
+        inside = (other.target.removeprefix(f"{item.target}/") for other in mounted.attachments)
+        if item.upper and set(os.listdir(item.upper)) - {path.partition("/")[0] for path in inside}:
+            found.append(item.target)
+    return found
+
+
 class _Preparation:
     def __init__(self, op: ExecOp, work: Work, executor: LocalExecutor, stack: ExitStack) -> None:
         self._op = op
