@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.dockerfile import instructions as ins
 from builder.dockerfile.checks.matter import expanded
@@ -14,7 +14,6 @@ from builder.dockerfile.words import Style, expand
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.dockerfile.checks.stage_traps import StageTraps
     from builder.dockerfile.ignore import Ignore
     from builder.dockerfile.stages import Stage
 
@@ -55,6 +54,14 @@ class Scope:
         return child
 
 
+class Visitor(Protocol):
+    """Sees the instructions of the stages that are walked, each before the walk has learnt from it."""
+
+    def findings(
+        self, item: ins.Instruction, before: ins.Instruction | None, walk: StageRules
+    ) -> Iterator[Finding]: ...
+
+
 class StageRules:
     """Walks one stage; `scope` ends as what a stage that builds on it begins with."""
 
@@ -65,14 +72,14 @@ class StageRules:
         build_args: Mapping[str, str],
         ignore: Ignore | None,
         escape: str,
-        traps: StageTraps | None = None,
+        visitor: Visitor | None = None,
     ) -> None:
         self.scope = scope
         self.globals = given
         self.build_args = build_args
         self.ignore = ignore
         self.escape = escape
-        self.traps = traps
+        self.visitor = visitor
 
     def findings(self, stage: Stage) -> Iterator[Finding]:
         yield from _repeated(stage.body)
@@ -80,8 +87,8 @@ class StageRules:
         for item in stage.body:
             yield from self._undefined(item)
             yield from self._one(item)
-            if self.traps:
-                yield from self.traps.findings(item, before, self)
+            if self.visitor:
+                yield from self.visitor.findings(item, before, self)
             self._learn(item)
             before = item
 
