@@ -45,12 +45,18 @@ def prepare(op: ExecOp, work: Work, executor: LocalExecutor, stack: ExitStack) -
 
 def written(mounted: Mounted) -> list[str]:
     """The targets of bind mounts to which a step has written; places made for mounts inside them do not count."""
-    found = []
-    for item in mounted.attachments:
-        inside = (other.target.removeprefix(f"{item.target}/") for other in mounted.attachments)
-        if item.upper and set(os.listdir(item.upper)) - {path.partition("/")[0] for path in inside}:
-            found.append(item.target)
-    return found
+    return [item.target for item in mounted.attachments if item.upper and _is_written(item, mounted)]
+
+
+def _is_written(item: Attachment, mounted: Mounted) -> bool:
+    place = f"{item.upper}/{item.path}"
+    if not os.path.isdir(place):
+        return os.path.lexists(place)
+    inside = {other.target.removeprefix(f"{item.target}/").partition("/")[0] for other in mounted.attachments}
+    try:
+        return bool(set(os.listdir(place)) - inside)
+    except PermissionError:  # the step has closed it
+        return True
 
 
 class _Preparation:

@@ -59,3 +59,15 @@ def test_several_traps_of_the_text_are_all_told(rbuild: Rbuild, tmp_path: Path) 
     assert rules[:1] == ["WorkdirTwice"] and "JsonLookalike" in rules
     assert "--strict: " in told.error["message"]
     build(rbuild, context)
+
+
+def test_what_is_written_to_a_bind_mount(rbuild: Rbuild, base: str, tmp_path: Path) -> None:
+    """Reading it, and mounts that have their places inside it, are no trap."""
+    fine = "RUN --mount=type=bind,target=/m,rw --mount=type=tmpfs,target=/m/tmp cat /m/a.txt && touch /m/tmp/x\n"
+    wrong = "RUN --mount=type=bind,target=/m,rw touch /m/x\n"
+    context = write_context(tmp_path / "context", f"FROM busybox\n{fine}{wrong}", FILES)
+    build(rbuild, context)
+    error = build(rbuild, "--strict", context, status=1).error
+    assert "[WriteToBindMount]" in error["message"] and error["span"]["first"] == 3
+    write_context(context, f"FROM busybox\n{fine}")
+    build(rbuild, "--strict", context)
