@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     request = request_of(arguments, console.environ, doors)
-    call = "check" if arguments.flag("check") else arguments.one("call") or "build"
+    call = arguments.one("call") or ("check" if arguments.flag("check") else "build")
     if call != "build":
         from builder.cli import call as calls
 
-        return calls.check(request, calls.format_of(arguments.one("call") or call), console)
+        return calls.answer(request, call, console)
     mode = _mode(arguments, console)
     files = results.files_of(arguments)
     _check_stdout(request, arguments, console)

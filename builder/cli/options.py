@@ -117,7 +117,12 @@ REQUEST = (
 
 REPORT = (
     Option(("--check",), FLAG, help="Check the Dockerfile and build nothing: the same as --call=check."),
-    Option(("--call",), VALUE, "METHOD", "build, or check[,format=json]. Default: build."),
+    Option(
+        ("--call",),
+        VALUE,
+        "METHOD",
+        "build, check, outline or targets; the last three with ,format=json, too. Default: build.",
+    ),
     Option(
         ("--output", "-o"),
         REPEAT,
