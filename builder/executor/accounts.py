@@ -113,7 +113,7 @@ def _find_user(name: str, users: list[_User], spec: str) -> _User:
         )
     uid = _number(name, spec)
     known = next((user for user in users if user.uid == uid), None)
-    return known or _User("", uid, 0, "/root" if uid == 0 else "/")
+    return known or _User("", uid, 0, "/")
 
 
 def _group_id(name: str, view: View, spec: str) -> int:

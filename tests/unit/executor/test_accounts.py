@@ -54,7 +54,7 @@ def test_numbers_need_no_files(tmp_path: Path) -> None:
     view = view_of(make_tree(tmp_path / "t"))
 
     assert identity("7:8", view) == Identity(7, 8, (8,), "/")
-    assert identity("", view) == Identity(0, 0, (0,), "/root")
+    assert identity("", view) == Identity(0, 0, (0,), "/")
     assert owner("7", view) == (7, 7, None)
     assert owner("root:root", view) == (0, 0, None)
 
