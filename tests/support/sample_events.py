@@ -6,6 +6,7 @@ from builder.errors import Span
 from builder.events import (
     BuildFinished,
     BuildStarted,
+    CheckWarning,
     Event,
     Exported,
     ImageReady,
@@ -25,6 +26,14 @@ SERVER = "[build-server 1/1] RUN <<EOF\ngo build\nEOF"
 EVENTS: tuple[Event, ...] = (
     BuildStarted(100.0, "Dockerfile", "client", 4, "userns"),
     Notice(100.0, "warning", "the tag is not used", Span("Dockerfile", 3, 3)),
+    CheckWarning(
+        100.0,
+        "StageNameCasing",
+        "Stage names should be lowercase",
+        "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/",
+        "Stage name 'Base' should be lowercase \x1b[2J",
+        Span("Dockerfile", 1, 2),
+    ),
     StepCached(100.1, "1", "base", BASE, Span("Dockerfile", 1, 1)),
     StepStarted(100.2, "2", "build-client", CLIENT, Span("Dockerfile", 5, 5)),
     StepStarted(100.25, "3", "build-server", SERVER, Span("Dockerfile", 8, 10)),
