@@ -97,8 +97,8 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     kernel allows that only while the process has one thread.
     """
     begin = time.monotonic()
-    with Store.open(request.store) as store:
-        work = _Work(request, store, emit, cancelled or Never())
+    with Store.open(request.store) as store, Planned(request, store, cancelled or Never()) as planned:
+        work = _Work(request, planned, store, emit, cancelled or Never())
         try:
             built = work.built(request.compression)
             work.publish(built)
@@ -107,8 +107,6 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         except BuildError as error:
             work.secrets.mask_error(error)
             raise
-        finally:
-            work.close()
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
@@ -118,12 +116,10 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
 
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
-    with Store.open(request.store) as store:
-        planned = Planned(request, store, Never())
-        planned.close()
     from builder.graph import text
 
-    return text.dump(planned.graph, planned.targets)
+    with Store.open(request.store) as store, Planned(request, store, Never()) as planned:
+        return text.dump(planned.graph, planned.targets)
 
 
 _OWN_ARGS = {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
@@ -132,7 +128,7 @@ _OWN_ARGS = {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT
 class _Work:
     """The parts of one build. The tier is chosen when something has to be done, not before."""
 
-    def __init__(self, request: BuildRequest, store: Store, emit: Emit, cancelled: Flag) -> None:
+    def __init__(self, request: BuildRequest, planned: Planned, store: Store, emit: Emit, cancelled: Flag) -> None:
         self._request = request
         self._store = store
         self.secrets = Secrets({item.id: (item.kind, item.value) for item in request.secrets})
@@ -140,7 +136,7 @@ class _Work:
         self._emit = emit
         self._cancelled = cancelled
         self._annotations = Annotations(request.annotations)
-        self._planned = Planned(request, store, self._cancelled)
+        self._planned = planned
         self._graph = self._planned.graph
         self._tier: Tier | None = None
         self._announced = False
@@ -197,9 +193,6 @@ class _Work:
     @property
     def created(self) -> str:
         return epoch.rfc3339(max(self._epochs))
-
-    def close(self) -> None:
-        self._planned.close()
 
     def publish(self, built: Built) -> None:
         """Documents first, names last: a name never stands for half an image."""

@@ -39,7 +39,10 @@ class Span(NamedTuple):
 
 
 class BuildError(Exception):
+    """`source` is the text that `span` is a place in, for files that cannot be read again."""
+
     exit_status = 1
+    source: bytes | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, span: Span | None = None) -> None:
         super().__init__(message)

@@ -15,6 +15,7 @@ from builder.dockerfile.checks.matter import Matter
 from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
+from builder.errors import BuildError
 from builder.graph.graph import GraphBuilder
 from builder.oci.platform import host, parse_platform
 from builder.sources.credentials import Credentials, secret_reader
@@ -70,17 +71,35 @@ class Planned:
     def __init__(self, request: BuildRequest, store: Store, cancelled: Flag) -> None:
         self.fetcher = _fetcher(request, store, cancelled)
         self.inputs = _inputs(request, store, self.fetcher)
-        definition, named = self.inputs.definition, self.inputs.named
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
-        self.file = definition.file
+        self.file = self.inputs.definition.file
         self.args = {name: value for name, value in given if value is not None}
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.resolver = Resolver(store, named)
+        self.resolver = Resolver(store, self.inputs.named)
         self.contexts = self.inputs.contexts
         self._request = request
-        self._named = named
-        self._dockerfile = parse(definition.content, definition.file)
+        self._named = self.inputs.named
+        try:
+            self._lower()
+        except BaseException as error:
+            self.__exit__(None, error, None)
+            raise
+
+    def __enter__(self) -> Planned:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Give the descriptors of the contexts back: a process may build many times.
+
+        An error gets the text that its place is in: it may have come from a pipe.
+        """
+        self.inputs.close()
+        if isinstance(error, BuildError) and error.span and error.span.file == self.file:
+            error.source = self.inputs.definition.content
+
+    def _lower(self) -> None:
+        self._dockerfile = parse(self.inputs.definition.content, self.file)
         builder = GraphBuilder()
         self.plans = [self._plan(platform, builder) for platform in self.platforms]
         self.targets = [plan.target for plan in self.plans]
@@ -90,10 +109,6 @@ class Planned:
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
-
-    def close(self) -> None:
-        """Give the descriptors of the contexts back: a process may build many times."""
-        self.inputs.close()
 
     def _matter(self, platform: Platform, ignore: Ignore) -> Matter:
         named = frozenset(self._named.images) | frozenset(self._named.directories)

@@ -60,7 +60,7 @@ def _lines(error: BuildError, colour: bool, context: str | None) -> Iterator[str
         stage = f"stage {error.stage}, " if error.stage else ""
         yield f"  {stage}step {one_line(error.step)}, exit code {error.exit_code}"
     if error.span:
-        yield from excerpt(error.span, context)
+        yield from excerpt(error.span, context, error.source)
     if error.hint:
         yield f"hint: {error.hint}"
 
@@ -71,9 +71,9 @@ def _tail(error: StepFailed) -> Iterator[str]:
         yield from (f"  {printable(line)}" for line in error.tail)
 
 
-def excerpt(span: Span, context: str | None = None) -> Iterator[str]:
+def excerpt(span: Span, context: str | None = None, source: bytes | None = None) -> Iterator[str]:
     """The lines of `span`, marked and numbered, with a few around them; nothing if they cannot be read."""
-    lines = _source(span.file, context)
+    lines = _split(source) if source is not None else _source(span.file, context)
     last = min(span.last, span.first + LONGEST - 1, len(lines))
     shown = range(max(1, span.first - AROUND), min(len(lines), last + AROUND) + 1)
     width = len(str(shown[-1])) if shown else 0
@@ -98,12 +98,19 @@ def _short(line: str) -> str:
 def _source(file: str, context: str | None) -> list[str]:
     for path in (file, *([os.path.join(context, file)] if context else [])):
         try:
-            text = _read(path).decode("utf-8", "replace")
+            text = _read(path)
         except (OSError, ValueError):
             continue
         if text:
-            return text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")
+            return _split(text)
     return []
+
+
+def _split(source: bytes) -> list[str]:
+    if not source:
+        return []
+    text = source.decode("utf-8", "replace")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def _read(path: str) -> bytes:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_SPECIAL = re.compile(r"[*?\[\]\\!#]")
+
+
 class _Rule(NamedTuple):
     pattern: str
     includes: bool
@@ -34,11 +37,17 @@ class Ignore:
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         """Raises DockerfileError, without a span, for a bad pattern."""
         rules = [_rule(pattern) for pattern in patterns if pattern.strip(BLANKS)]
+        self._rules = rules
         # Last match wins: neighbours of one kind are one expression, tried from the end.
         self._groups = [(includes, _any_of(group)) for includes, group in groupby(rules[::-1], _includes)]
         self._inclusions = [rule.pattern.split("/") for rule in rules if rule.includes]
         self.patterns = tuple(rule.pattern for rule in rules)
         self.includes_again = bool(self._inclusions)
+
+    def without(self, path: str) -> Ignore:
+        """The same rules, and after them one that excludes exactly this path."""
+        written = [f"!{rule.pattern}" if rule.includes else rule.pattern for rule in self._rules]
+        return Ignore([*written, _SPECIAL.sub(r"\\\g<0>", path)])
 
     def excluded(self, path: str) -> bool:
         return next((not includes for includes, regex in self._groups if regex.match(path)), False)

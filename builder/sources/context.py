@@ -20,6 +20,7 @@ class ContextTree:
     def __init__(self, root: str, ignore: Ignore) -> None:
         self.root = root
         self.ignore = ignore
+        self._listed: dict[str, list[Entry]] = {}  # of excluded directories, which are looked into to know them
         self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -33,6 +34,9 @@ class ContextTree:
         return None if path and self._hidden(path, found.st_mode) else self._describe(path, found)
 
     def entries(self, path: str) -> list[Entry]:
+        return self._listed[path] if path in self._listed else self._list(path)
+
+    def _list(self, path: str) -> list[Entry]:
         try:
             with os.scandir(os.path.join(self.root, path)) as items:
                 found = [(join(path, item.name), item.stat(follow_symlinks=False)) for item in items]
@@ -63,7 +67,13 @@ class ContextTree:
     def _shown(self, path: str, is_dir: bool) -> bool:
         if not self.ignore.excluded(path):
             return True
-        return is_dir and self.ignore.may_contain_included(path)
+        return is_dir and self.ignore.may_contain_included(path) and self._holds_included(path)
+
+    def _holds_included(self, directory: str) -> bool:
+        """An excluded directory is there only for the sake of what is included below it."""
+        if directory not in self._listed:
+            self._listed[directory] = self._list(directory)
+        return bool(self._listed[directory])
 
     def _describe(self, path: str, found: os.stat_result) -> Entry:
         inode = (found.st_dev, found.st_ino)

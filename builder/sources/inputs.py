@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
 
+STDIN = "<stdin>"  # how a Dockerfile on standard input is called
 _HTTP = re.compile(r"https?://")
 _LARGEST_DOCKERFILE = 16 << 20
 _ENOUGH = 1 << 16
@@ -103,7 +104,7 @@ class _Opening:
             raise UsageError("standard input cannot be both the context and the Dockerfile")
         if os.path.isdir(context):
             definition = self._outside(dockerfile) or read_dockerfile(context, dockerfile)
-            contexts[""] = open_context(context, read_ignore(context, definition.file))
+            contexts[""] = open_context(context, self._less_store(context, read_ignore(context, definition.file)))
             return definition
         tree = self._tree(context)
         if tree.time is not None:
@@ -114,11 +115,11 @@ class _Opening:
             return outside or self._local(dockerfile) or read_inside(tree.root, dockerfile)
         if dockerfile is not None:
             raise UsageError(f"{_shown(context)} is a Dockerfile, and -f {dockerfile} names another one")
-        return Definition("Dockerfile" if context == "-" else redacted(context), tree.text)
+        return Definition(STDIN if context == "-" else redacted(context), tree.text)
 
     def add(self, name: str, value: str, contexts: dict[str, ContextTree]) -> None:
         if os.path.isdir(value):
-            contexts[name] = open_context(value, read_ignore(value), f"build context {name}")
+            contexts[name] = open_context(value, self._less_store(value, read_ignore(value)), f"build context {name}")
             return
         tree = self._tree(value, f"build context {name}")
         if tree.text is not None:
@@ -129,10 +130,15 @@ class _Opening:
             self.times[name] = tree.time
         contexts[name] = ContextTree(tree.root, Ignore(()))
 
+    def _less_store(self, directory: str, ignore: Ignore) -> Ignore:
+        """A store that lies in the context, as it may in a CI job, is no part of it: it changes while it is used."""
+        path = os.path.relpath(os.path.realpath(self._store.root), os.path.realpath(directory))
+        return ignore if path.split("/")[0] in (".", "..") else ignore.without(path)
+
     def _outside(self, dockerfile: str | None) -> Definition | None:
         """A Dockerfile on standard input or at an address."""
         if dockerfile == "-":
-            return Definition("Dockerfile", self._input().read(_LARGEST_DOCKERFILE))
+            return Definition(STDIN, self._input().read(_LARGEST_DOCKERFILE))
         if dockerfile and _HTTP.match(dockerfile):
             found = self._fetcher.http(dockerfile)
             with open(f"{found.tree}/diff/{found.name}", "rb") as file:

@@ -106,3 +106,12 @@ def test_glob_takes_linear_time() -> None:
     assert not globs.match("*a" * 40 + "b", "a" * 4000)
 
     assert time.monotonic() - begin < 2
+
+
+def test_a_path_can_be_left_out_of_any_rules() -> None:
+    found = Ignore(["*", "!keep", "!a*b"]).without("a*b/[st]ore")
+    assert not found.excluded("keep")
+    assert not found.excluded("a*b/other")
+    assert found.excluded("a*b/[st]ore")
+    assert found.excluded("a*b/[st]ore/blobs")
+    assert not found.excluded("axb/[st]ore")
