@@ -12,7 +12,9 @@ import time
 from typing import TYPE_CHECKING
 
 from builder import events
+from builder.dockerfile.checks import traps
 from builder.dockerfile.checks.policy import BUILD_ARG
+from builder.dockerfile.checks.rules import Finding
 from builder.errors import BuildError, DockerfileError, UsageError
 from builder.executor.local import LocalExecutor, Result
 from builder.executor.secrets import Secrets
@@ -21,7 +23,7 @@ from builder.executor.settings import Settings as ExecutorSettings
 from builder.graph.ops import ExecOp, inputs, makes_layer
 from builder.oci.annotations import Annotations
 from builder.oci.assemble import assemble, assemble_index
-from builder.oci.descriptor import describe
+from builder.oci.descriptor import CREATED, describe
 from builder.oci.reference import parse_reference
 from builder.planning import Planned
 from builder.request import BuildResult
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from builder.dockerfile.state import Plan
+    from builder.errors import Span
     from builder.events import Emit, Flag
     from builder.exporters.exporter import Rootfs
     from builder.exporters.spec import Output
@@ -109,7 +112,8 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         report = work.report
         emit(events.BuildFinished(time.monotonic(), time.monotonic() - begin, report.hits, report.executed))
     name = str(work.tags[0]) if work.tags else ""
-    return BuildResult(name, built.result.digest, built.config_digest, built.result, report.hits, report.executed)
+    result = built.result.annotated((CREATED, work.created))
+    return BuildResult(name, result.digest, built.config_digest, result, report.hits, report.executed)
 
 
 def plan_text(request: BuildRequest) -> str:
@@ -163,6 +167,7 @@ class _Work:
             self._solve([digest for plan in self._planned.plans for digest in plan.made])
             known = [self._pack(plan, packing) for plan, packing in pairs]
         self._announce()
+        self._judge()
         self._tell_cached()
         return self._joined([self._image(*pair, layers) for pair, layers in zip(pairs, known, strict=True)])
 
@@ -188,6 +193,10 @@ class _Work:
         index = assemble_index(described, of_index)
         raw = index.encode()
         return Built(tuple(images), describe(index.media_type, raw), raw)
+
+    @property
+    def created(self) -> str:
+        return epoch.rfc3339(max(self._epochs))
 
     def close(self) -> None:
         self._planned.close()
@@ -229,13 +238,27 @@ class _Work:
             return Rootfs(lambda: self._solve([plan.target])[plan.target].snapshot, self._owners, when)
 
         roots = [rootfs(plan, when) for plan, when in zip(self._planned.plans, self._epochs, strict=True)]
-        names = [str(platform) if self._planned.is_index else "" for platform in self._planned.platforms]
+        names = [str(platform) for platform in self._planned.platforms]
         return list(zip(names, roots, strict=True))
 
     def _chosen_cache(self) -> StepCache:
+        strict = self._request.strict
         if self._request.no_cache:
-            return NoCache(self._store)
-        return PartialCache(self._store) if self._request.no_cache_filter else StepCache(self._store)
+            return NoCache(self._store, strict=strict)
+        kind = PartialCache if self._request.no_cache_filter else StepCache
+        return kind(self._store, strict=strict)
+
+    def _judge(self) -> None:
+        """A strict build runs what it needed for nothing else, where nobody knows what traps the step holds."""
+        if self._request.strict:
+            steps = [digest for digest in self._graph.order(self._planned.targets) if makes_layer(self._graph[digest])]
+            if unknown := [digest for digest in steps if not self._cache.find(self._keys[digest])]:
+                self._solve(unknown)
+
+    def _refuse(self, rule: str, detail: str, span: Span | None) -> None:
+        """The end of a strict build that fell into a trap, unless the file says that it is meant."""
+        if self._request.strict and span and self._planned.counts(trap := Finding(rule, detail, span)):
+            raise traps.error([trap])
 
     def _fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -260,6 +283,7 @@ class _Work:
             secrets=self.secrets,
             agents=dict(self._request.ssh),
             fresh=self._cache.is_fresh,
+            refuse=self._refuse,
         )
 
     def _output(self, key: str, stream: int, line: bytes) -> None:
@@ -353,6 +377,8 @@ class _Work:
             self._emit(
                 events.CheckWarning(time.monotonic(), each.rule, each.description, each.url, each.detail, each.span)
             )
+        if self._planned.traps:
+            raise traps.error(self._planned.traps)
         if self._planned.findings_fail:
             rules = ", ".join(sorted({each.rule for each in found}))
             raise DockerfileError(

@@ -28,11 +28,15 @@ class BuildStarted(NamedTuple):
 
 
 class StepStarted(NamedTuple):
+    """`digest` is that of the step's op, `inputs` are those of the shown steps that it reads."""
+
     time: float
     id: str
     stage: str
     step: str
     span: Span | None
+    digest: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 class StepLog(NamedTuple):
@@ -50,6 +54,8 @@ class StepCached(NamedTuple):
     stage: str
     step: str
     span: Span | None
+    digest: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 class StepFinished(NamedTuple):

@@ -9,8 +9,10 @@ import os
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import lower
+from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
+from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.graph.graph import GraphBuilder
@@ -86,6 +88,7 @@ class Planned:
         matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
         found = (each for matter in matters for each in self._found(matter))
         self.findings = list(dict.fromkeys(found))
+        self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
 
     def close(self) -> None:
@@ -94,10 +97,15 @@ class Planned:
 
     def _matter(self, platform: Platform, ignore: Ignore) -> Matter:
         named = frozenset(self._named.images) | frozenset(self._named.directories)
-        return Matter(self.args, platform, self._config_of, ignore, named, host())
+        secrets = frozenset(item.id for item in self._request.secrets)
+        return Matter(self.args, platform, self._config_of, ignore, named, host(), secrets)
 
     def _found(self, matter: Matter) -> list[Finding]:
-        return check(self._dockerfile, self._request.target, matter)
+        return check(self._dockerfile, self._request.target, matter, strict=self._request.strict)
+
+    def counts(self, trap: Finding) -> bool:
+        """Whether nobody said in the file that it is meant."""
+        return bool(policy.counted([trap], self._dockerfile, policy.of_file(self._dockerfile, self.args)))
 
     def _config_of(self, name: str, platform: Platform, span: Span) -> ImageConfig | None:
         """None for a directory that stands for an image: it has no config."""

@@ -66,7 +66,7 @@ class BuildRequest(NamedTuple):
 class BuildResult(NamedTuple):
     """`digest` is that of the manifest, or of the index of several platforms: that has no `config_digest` ("").
 
-    `cached` and `executed` count steps.
+    `descriptor` carries the time of creation as an annotation, as buildx tells it. `cached` and `executed` count steps.
     """
 
     name: str

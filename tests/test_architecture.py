@@ -50,6 +50,7 @@ HEAVY = {
 LATE = {
     "builder.cli.screens",
     "builder.exporters.archive",
+    "builder.exporters.platforms",
     "builder.exporters.tarstream",
     "builder.progress.live",
 }

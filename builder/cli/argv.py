@@ -3,7 +3,7 @@
     --x v   --x=v   -t v   -tv   -t=v   -qt v   --flag   --flag=false   --   and operands in between
 
 An unknown option is an error with the nearest known name; a known one that is not implemented is
-refused by name. Nothing is ignored, nothing is abbreviated.
+refused by name, with what to do instead. Nothing is ignored, nothing is abbreviated.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def _find(known: dict[str, Option], name: str, word: str = "") -> Option:
         where = f" (in {word})" if word not in ("", name) else ""
         raise UsageError(f"no such option: {name}{where}", hint=_nearest(name, known))
     if not option.supported:
-        raise UsageError(f"{name} is not supported yet")
+        from builder.cli.refusals import hint
+
+        raise UsageError(f"{name} is not supported", hint=hint(option.name))
     return option
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     request = request_of(arguments, console.environ, doors)
-    call = "check" if arguments.flag("check") else arguments.one("call") or "build"
+    call = arguments.one("call") or ("check" if arguments.flag("check") else "build")
     if call != "build":
         from builder.cli import call as calls
 
-        return calls.check(request, calls.format_of(arguments.one("call") or call), console)
+        return calls.answer(request, call, console)
     mode = _mode(arguments, console)
     files = results.files_of(arguments)
     _check_stdout(request, arguments, console)
+    _check_destinations(request, files)
     results.forget(files)
     try:
         result = _build(request, mode, console, doors)
@@ -109,6 +111,22 @@ def _mode(arguments: Arguments, console: Console) -> str:
     if mode == "tty" and not console.stderr.isatty():
         raise UsageError("--progress tty: standard error is not a terminal", hint="auto chooses by itself")
     return resolve(mode, console.stderr, console.term)
+
+
+def _check_destinations(request: BuildRequest, files: results.Files) -> None:
+    """Two results in one file would leave the last one, and no word of the other."""
+    named = [("--output", output.dest) for output in request.outputs if output.dest != "-"]
+    named += [(f"--{name}", path) for name, path in (("iidfile", files.iid), ("metadata-file", files.metadata)) if path]
+    seen: dict[str, str] = {}
+    for option, path in named:
+        place = os.path.realpath(path)
+        if place in seen and not _is_device(place):
+            raise UsageError(f"{option} and {seen[place]} both write {path}", hint="give each a file of its own")
+        seen[place] = option
+
+
+def _is_device(path: str) -> bool:
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def _check_stdout(request: BuildRequest, arguments: Arguments, console: Console) -> None:

@@ -1,49 +1,73 @@
-"""--check: what the build checks find, as text or as the JSON of buildx; nothing is built, no store is opened."""
+"""--call: what is asked about a Dockerfile, as text or as the JSON of buildx; nothing is built, no store is opened."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 from typing import TYPE_CHECKING
 
 from builder.cli.errors import excerpt, render
+from builder.dockerfile.checks.check import check as findings_of
+from builder.dockerfile.checks.check import outline
+from builder.dockerfile.checks.matter import Matter
+from builder.dockerfile.checks.outline import targets
+from builder.dockerfile.parser import parse
 from builder.errors import BuildError, UsageError
+from builder.sources.definition import read_dockerfile, read_ignore
 
 if TYPE_CHECKING:
     from builder.cli.console import Console
     from builder.dockerfile.checks.rules import Finding
     from builder.errors import Span
     from builder.request import BuildRequest
+    from builder.sources.definition import Definition
 
 
-def format_of(call: str) -> str:
-    """`check` or `check,format=json|text`; UsageError for any other."""
+METHODS = ("check", "outline", "targets")
+
+
+def answer(request: BuildRequest, call: str, console: Console) -> int:
+    """The exit status. `call` is `METHOD` or `METHOD,format=json|text`; UsageError for any other."""
     method, _, option = call.partition(",")
-    if method != "check":
-        raise UsageError(f"--call={call}: only build and check are supported yet")
+    if method not in METHODS:
+        raise UsageError(f"--call={call}: unknown method", hint=f"build, {', '.join(METHODS)}")
     if option not in ("", "format=text", "format=json"):
-        raise UsageError(f"--call={call}: unknown option {option!r}", hint="check,format=json")
-    return option.removeprefix("format=") or "text"
+        raise UsageError(f"--call={call}: unknown option {option!r}", hint=f"{method},format=json")
+    form = option.removeprefix("format=") or "text"
+    if method == "check":
+        return check(request, form, console)
+    from builder.cli import answers
+
+    definition, matter = _asked(request)
+    parsed = parse(definition.content, definition.file)
+    if method == "targets":
+        console.out(answers.targets(targets(parsed, matter), form, definition.content))
+    else:
+        console.out(answers.outline(outline(parsed, request.target, matter), form, definition.content))
+    return 0
 
 
-def check(request: BuildRequest, form: str, console: Console) -> int:
-    from builder.dockerfile.checks.check import check as findings_of
-    from builder.dockerfile.checks.matter import Matter
-    from builder.dockerfile.parser import parse
+def _asked(request: BuildRequest) -> tuple[Definition, Matter]:
     from builder.oci.platform import host, parse_platform
-    from builder.sources.definition import read_dockerfile, read_ignore
 
     definition = read_dockerfile(request.context, request.dockerfile)
-    args = {name: value for name, value in request.build_args if value is not None}
+    given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
+    args = {name: value for name, value in given if value is not None}
     named = frozenset(name for name, _ in request.build_contexts)
     platform = parse_platform(request.platforms[0]) if request.platforms else host()
     ignore = read_ignore(request.context, definition.file)
-    matter = Matter(args, platform, lambda name, platform, span: None, ignore, named)
+    secrets = frozenset(item.id for item in request.secrets)
+    return definition, Matter(args, platform, lambda name, platform, span: None, ignore, named, host(), secrets)
+
+
+def check(request: BuildRequest, form: str, console: Console) -> int:
+    definition, matter = _asked(request)
     found: list[Finding] = []
     error: BuildError | None = None
     try:
         dockerfile = parse(definition.content, definition.file)
-        found = findings_of(dockerfile, request.target, matter, whole=request.target is None)
+        found = findings_of(dockerfile, request.target, matter, whole=request.target is None, strict=request.strict)
     except BuildError as problem:
         error = problem
     if form == "json":
@@ -71,16 +95,16 @@ def _json(found: list[Finding], error: BuildError | None, file: str, content: by
             "description": each.description,
             **({"url": each.url} if each.url else {}),
             "detail": each.detail,
-            "location": _location(each.span),
+            "location": location(each.span),
         }
         for each in found
     ]
     source = {"fileName": file, "language": "Dockerfile", "data": base64.b64encode(content).decode()}
     answer: dict[str, object] = {"warnings": warnings, "sources": [source]}
     if error:
-        answer["buildError"] = {"message": error.message, **({"location": _location(error.span)} if error.span else {})}
+        answer["buildError"] = {"message": error.message, **({"location": location(error.span)} if error.span else {})}
     return json.dumps(answer, indent=2) + "\n"
 
 
-def _location(span: Span) -> dict[str, object]:
+def location(span: Span) -> dict[str, object]:
     return {"ranges": [{"start": {"line": span.first}, "end": {"line": span.last}}]}

@@ -80,6 +80,15 @@ def excerpt(span: Span, context: str | None = None) -> Iterator[str]:
     for number in shown if span.first <= len(lines) else ():
         mark = ">>>" if span.first <= number <= last else "   "
         yield f" {mark} {number:>{width}} | {_short(printable(lines[number - 1]))}".rstrip()
+        if span.column and number == span.first:
+            yield from _caret(lines[number - 1][: span.column - 1], " " * (width + 5))
+
+
+def _caret(before: str, margin: str) -> Iterator[str]:
+    """Points at the column, below the line; tabs stay tabs, so that it stands right on any terminal."""
+    blank = "".join(character if character == "\t" else " " for character in printable(before))
+    if len(blank) < WIDEST:
+        yield f"{margin} | {blank}^"
 
 
 def _short(line: str) -> str:

@@ -44,9 +44,7 @@ class Command(NamedTuple):
 
 
 def refused(names: str) -> tuple[Option, ...]:
-    return tuple(
-        Option(tuple(name.split("/")), FLAG, help="not supported yet", supported=False) for name in names.split()
-    )
+    return tuple(Option(tuple(name.split("/")), FLAG, help="not supported", supported=False) for name in names.split())
 
 
 HELP = Option(("--help", "-h"), FLAG, help="Show this help and exit.")
@@ -119,21 +117,26 @@ REQUEST = (
 
 REPORT = (
     Option(("--check",), FLAG, help="Check the Dockerfile and build nothing: the same as --call=check."),
-    Option(("--call",), VALUE, "METHOD", "build, or check[,format=json]. Default: build."),
+    Option(
+        ("--call",),
+        VALUE,
+        "METHOD",
+        "build, check, outline or targets; the last three with ,format=json, too. Default: build.",
+    ),
     Option(
         ("--output", "-o"),
         REPEAT,
         "SPEC",
         "Write the result: type=oci|docker|tar|local,dest=PATH. May be repeated.",
     ),
-    Option(("--iidfile",), VALUE, "FILE", "Write the image ID (digest of the image's config) to FILE."),
+    Option(("--iidfile",), VALUE, "FILE", "Write the image ID to FILE: the digest of the config, or of the index."),
     Option(("--metadata-file",), VALUE, "FILE", "Write digests and names of the result to FILE, as JSON."),
     Option(
         ("--progress",),
         VALUE,
         "MODE",
         "Progress on standard error. Default: auto, tty on a terminal, else plain.",
-        ("auto", "plain", "tty", "json", "quiet"),
+        ("auto", "plain", "tty", "json", "rawjson", "quiet"),
     ),
     Option(("--quiet", "-q"), FLAG, help="No progress; print the digest of the image alone."),
 )

@@ -42,7 +42,7 @@ def forget(files: Files) -> None:
 
 def write(files: Files, result: BuildResult, names: Sequence[str]) -> None:
     if files.iid:
-        _write(files.iid, result.config_digest)
+        _write(files.iid, result.config_digest or result.digest)
     if files.metadata:
         import json
 
@@ -50,13 +50,11 @@ def write(files: Files, result: BuildResult, names: Sequence[str]) -> None:
 
 
 def metadata(result: BuildResult, names: Sequence[str]) -> dict[str, object]:
+    """An index has no config digest: the key is absent then, as buildx leaves it out."""
+    config = {"containerimage.config.digest": result.config_digest} if result.config_digest else {}
     found: dict[str, object] = {
-        "containerimage.config.digest": result.config_digest,
-        "containerimage.descriptor": {
-            "mediaType": result.descriptor.media_type,
-            "digest": result.descriptor.digest,
-            "size": result.descriptor.size,
-        },
+        **config,
+        "containerimage.descriptor": result.descriptor.as_json(),
         "containerimage.digest": result.digest,
     }
     if names:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.blanks import BLANKS
-from builder.dockerfile.faults import did_you_mean
+from builder.dockerfile.faults import Fault, did_you_mean, place
 from builder.dockerfile.nodes import Check, Directives
 from builder.errors import DockerfileError, Span
 
@@ -20,15 +20,20 @@ _KEYS = ("escape", "syntax", "check")
 class _Found:
     """Directives by key, with the line of each."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, lines: Sequence[str]) -> None:
         self.file = file
+        self.lines = lines
         self.values: dict[str, tuple[str, Span]] = {}
 
     def add(self, key: str, value: str, number: int) -> None:
         span = Span(self.file, number, number)
         if key in self.values:
-            raise DockerfileError(f"only one {key} parser directive can be used", span=span)
+            raise self.placed(Fault(f"only one {key} parser directive can be used", near=key), span)
         self.values[key] = (value, span)
+
+    def placed(self, error: DockerfileError, span: Span) -> DockerfileError:
+        place(error, span, self.lines)
+        return error
 
 
 def read_directives(lines: Sequence[str], file: str) -> tuple[Directives, int]:
@@ -36,7 +41,7 @@ def read_directives(lines: Sequence[str], file: str) -> tuple[Directives, int]:
 
     The first line that is no directive we know, even a comment or a blank line, ends them.
     """
-    found = _Found(file)
+    found = _Found(file, lines)
     shebang = bool(lines) and lines[0].startswith("#!")
     number = int(shebang)
     for key, value in _matches(lines[number:]):
@@ -64,7 +69,7 @@ def _escape(found: _Found) -> str:
         return "\\"
     value, span = found.values["escape"]
     if value not in ("\\", "`"):
-        raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\", span=span)
+        raise found.placed(Fault(f"invalid escape token '{value}' does not match ` or \\", near=value), span)
     return value
 
 
@@ -75,7 +80,7 @@ def _check(found: _Found) -> Check | None:
     try:
         return parse_check(value)
     except DockerfileError as error:
-        error.span = span
+        found.placed(error, span)
         raise
 
 
@@ -85,12 +90,12 @@ def parse_check(value: str) -> Check:
     for part in value.split(";"):
         key, equals, setting = (side.strip(BLANKS) for side in part.partition("="))
         if not equals:
-            raise DockerfileError(f"invalid check option {part!r}", hint="key=value, separated by ;")
+            raise Fault(f"invalid check option {part!r}", near=part.strip(BLANKS), hint="key=value, separated by ;")
         if key not in ("skip", "error", "experimental"):
             hint = did_you_mean(key, ("skip", "error", "experimental"))
-            raise DockerfileError(f"invalid check option {key!r}", hint=hint or "skip, error, experimental")
+            raise Fault(f"invalid check option {key!r}", near=key, hint=hint or "skip, error, experimental")
         if key in settings:
-            raise DockerfileError(f"check option {key!r} is given twice")
+            raise Fault(f"check option {key!r} is given twice", near=part.strip(BLANKS))
         settings[key] = setting
     skip, skip_all = _rules(settings.get("skip"))
     experimental, experimental_all = _rules(settings.get("experimental"))
@@ -109,7 +114,7 @@ def _error(setting: str | None) -> bool:
     if setting is None or setting in _FALSE:
         return False
     if setting not in _TRUE:
-        raise DockerfileError(f"invalid check option error={setting!r}", hint="true or false")
+        raise Fault(f"invalid check option error={setting!r}", near=setting, hint="true or false")
     return True
 
 

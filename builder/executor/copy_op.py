@@ -38,6 +38,7 @@ class Target(NamedTuple):
     scratch: str
     owners: Owners
     warn: Callable[[str], None]
+    trap: Callable[[str, str], None]
 
 
 class Batch(NamedTuple):
@@ -50,7 +51,7 @@ class Batch(NamedTuple):
 
 def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
     """Write what `op` copies into the new tree `target.tree`."""
-    plan = CopyPlan(target.base, op.dest, _rules(op, target))
+    plan = CopyPlan(target.base, op.dest, _rules(op, target), target.trap)
     archives: list[tuple[FileTree, Source]] = []
     for batch in batches:
         start = len(plan.placements)
@@ -89,6 +90,7 @@ def owner(spec: str, origin: str, target: Target) -> tuple[int, int]:
     """uid and gid of `user[:group]`, as --chown has it and WORKDIR too. `origin` is for the warning."""
     uid, gid, warning = accounts.owner(spec, target.base)
     if warning:
+        target.trap("UnknownOwnerName", f"{origin}{spec}: {warning}")
         target.warn(f"{origin}{spec}: {warning}")
     return uid, gid
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 from builder.executor.members import Member
+from builder.executor.traps import ignored
 from builder.snapshots.filetree import Entry, join, parent, resolve
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from builder.executor.chmod import Mode
     from builder.executor.select import Source
@@ -57,11 +58,12 @@ class Rules(NamedTuple):
 class CopyPlan:
     """Collects the placements of one COPY or ADD over the view of its root file system."""
 
-    def __init__(self, base: View, dest: str, rules: Rules) -> None:
+    def __init__(self, base: View, dest: str, rules: Rules, trap: Callable[[str, str], None] = ignored) -> None:
         """`dest` is absolute; with a trailing slash it is a directory in any case. `destination` is where it leads."""
         self._base = base
         self._dest = dest
         self._rules = rules
+        self._trap = trap
         self._kinds: dict[str, str] = {"": "dir"}
         self.destination = resolve(base, dest)
         self.placements: list[Placement] = []
@@ -92,14 +94,17 @@ class CopyPlan:
                 f"cannot copy to {self._dest!r}: it is not a directory there",
                 hint="choose another destination, or remove the file in an earlier step",
             )
-        self._make_directory(self.destination)
+        self._make_directory(self.destination, asked=True)
 
     def _target(self, name: str) -> str:
         """The path of a copied file: inside `dest` when that is a directory, else `dest` itself, not followed."""
         there = self._base.entry(self.destination)
         if self._dest.endswith("/") or (there and there.is_dir) or self._kinds.get(self.destination) == "dir":
             return join(self.destination, name)
-        return resolve(self._base, self._dest, follow=False)
+        path = resolve(self._base, self._dest, follow=False)
+        if self._kinds.get(path) == "file":
+            self._trap("SeveralFilesToOneName", f"{name} takes the place of what was copied to {self._dest} before it")
+        return path
 
     def _add_directory(self, source: Source) -> None:
         self.make_destination()
@@ -131,7 +136,7 @@ class CopyPlan:
             )
         return path
 
-    def _make_directory(self, path: str) -> None:
+    def _make_directory(self, path: str, *, asked: bool = False) -> None:
         """See that the directory exists in the new tree, as it is below or new: 0755, or as --chown and --chmod say."""
         if self._kinds.get(path) == "dir":
             return
@@ -148,6 +153,8 @@ class CopyPlan:
         uid, gid = self._rules.owner or (0, 0)
         chmod = self._rules.chmod
         bits = chmod.apply(0o755, True) if chmod and chmod.octal else 0o755
+        if bits != 0o755 and not asked:
+            self._trap("ChmodOfMadeDirectories", f"the new directory /{path} gets the mode {bits:04o} of --chmod, too")
         self._put(Placement("dir", path, stat.S_IFDIR | bits, uid, gid))
 
     def _mode(self, mode: int) -> int:

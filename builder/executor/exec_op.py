@@ -41,6 +41,8 @@ def run(op: ExecOp, work: Work, target: Target, executor: LocalExecutor) -> None
         _run(_command(op, work, target, executor.settings, mounted), op, work, target, executor.settings)
         mount_stubs.cover(hidden, target)
         mounted.verify()
+        for place in mount_points.written(mounted):
+            target.trap("WriteToBindMount", f"what was written to the bind mount {place} is thrown away")
     if target.owners == "recorded":
         seal(target.tree)
 

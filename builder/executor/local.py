@@ -15,6 +15,7 @@ from builder.errors import BuildError, of_system
 from builder.executor import mount_sources
 from builder.executor.copy_key import content_parts
 from builder.executor.select import select_from_context
+from builder.executor.traps import Traps
 from builder.graph import ops
 from builder.graph.ops import ContextOp, CopyOp, ExecOp, GitOp, HttpOp, ImageOp, MergeOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
@@ -103,8 +104,9 @@ class LocalExecutor:
         """What the key of `op` was made of: by number of the source, for those that are contexts."""
         digest = ops.digest(op)
         if digest not in self._selected:
+            trap = Traps(self.settings.refuse, self.graph.notes[digest].span).add
             self._selected[digest] = {
-                number: select_from_context(op, source.paths, self.settings.contexts[origin.name], origin.name)
+                number: select_from_context(op, source.paths, self.settings.contexts[origin.name], origin.name, trap)
                 for number, source in enumerate(op.sources)
                 if isinstance(origin := self.graph[source.op], ContextOp)
             }
@@ -150,8 +152,8 @@ class LocalExecutor:
 
     def _load_snapshot(self, key: str, inputs: Sequence[Result]) -> Result | None:
         owners = self.settings.owners()
-        for name in (self._cache.find(key), self._cache.name(key, owners)):
-            if name and self.store.trees.exists("snapshots", owners, name):
+        for name in self._cache.names(key, owners):
+            if self.store.trees.exists("snapshots", owners, name):
                 return Result(name, inputs[0].snapshot.over(self._path(name)))
         return None
 
@@ -169,10 +171,11 @@ class LocalExecutor:
 
         name = self._cache.name(key, self.settings.owners())
         trees = self.store.trees
+        traps = Traps(self.settings.refuse, note.span)
         with trees.scratch() as staged, trees.scratch("work") as room:
-            perform(Work(op, key, note, inputs, staged, room, cancelled), self)
+            perform(Work(op, key, note, inputs, staged, room, cancelled, traps), self)
             trees.publish(staged, "snapshots", self.settings.owners(), name)
-        self._cache.remember(key, name)
+        self._cache.remember(key, name, traps.found)
         return Result(name, inputs[0].over(self._path(name)))
 
 

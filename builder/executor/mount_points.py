@@ -43,6 +43,22 @@ def prepare(op: ExecOp, work: Work, executor: LocalExecutor, stack: ExitStack) -
     return _Preparation(op, work, executor, stack).mounted() if op.mounts else Mounted((), ())
 
 
+def written(mounted: Mounted) -> list[str]:
+    """The targets of bind mounts to which a step has written; places made for mounts inside them do not count."""
+    return [item.target for item in mounted.attachments if item.upper and _is_written(item, mounted)]
+
+
+def _is_written(item: Attachment, mounted: Mounted) -> bool:
+    place = f"{item.upper}/{item.path}"
+    if not os.path.isdir(place):
+        return os.path.lexists(place)
+    inside = {other.target.removeprefix(f"{item.target}/").partition("/")[0] for other in mounted.attachments}
+    try:
+        return bool(set(os.listdir(place)) - inside)
+    except PermissionError:  # the step has closed it
+        return True
+
+
 class _Preparation:
     def __init__(self, op: ExecOp, work: Work, executor: LocalExecutor, stack: ExitStack) -> None:
         self._op = op

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from builder.events import Flag
     from builder.executor.local import LocalExecutor
     from builder.executor.select import Source
+    from builder.executor.traps import Traps
     from builder.graph.graph import Note
     from builder.graph.ops import Op
     from builder.snapshots.snapshot import Snapshot
@@ -36,6 +37,7 @@ class Work(NamedTuple):
     tree: str
     room: str
     cancelled: Flag
+    traps: Traps
 
 
 def perform(work: Work, executor: LocalExecutor) -> None:
@@ -43,7 +45,7 @@ def perform(work: Work, executor: LocalExecutor) -> None:
     settings = executor.settings
     create_tree(work.tree)
     with View(work.inputs[0], settings.owners()) as base:
-        target = Target(base, work.tree, work.room, settings.owners(), settings.warn)
+        target = Target(base, work.tree, work.room, settings.owners(), settings.warn, work.traps.add)
         match work.op:
             case ExecOp():
                 exec_op.run(work.op, work, target, executor)
@@ -66,7 +68,7 @@ def _copy(op: CopyOp, work: Work, target: Target, executor: LocalExecutor) -> No
                 batches.append(Batch(executor.context(source), selected[number], source.unpack))
             else:
                 view = views.enter_context(View(work.inputs[number + 1], target.owners))
-                batches.append(Batch(view, select_from_stage(op, source.paths, view), source.unpack))
+                batches.append(Batch(view, select_from_stage(op, source.paths, view, target.trap), source.unpack))
         copy_op.copy(op, batches, target)
     for number, sources in selected.items():
         _check_unchanged(sources, executor.context(op.sources[number]))

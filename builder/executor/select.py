@@ -9,6 +9,7 @@ from builder.dockerfile.globs import match
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
 from builder.executor.members import Member, candidates, matching, members_below
+from builder.executor.traps import ignored
 from builder.snapshots.filetree import join, resolve
 from builder.values import NamedTuple
 
@@ -37,27 +38,35 @@ def select(
     exclude: tuple[str, ...],
     missing: Callable[[str], BuildError],
     parents: bool = False,
+    trap: Callable[[str, str], None] = ignored,
 ) -> list[Source]:
     """The sources in the order written, matches of a wildcard in name order.
 
     A wildcard may match nothing; a plain path that names nothing raises `missing(path)`.
     `exclude` holds ignore patterns relative to each source directory; a source that is itself a file is
-    never excluded.
+    never excluded. `trap` is told of both.
     """
     ignore = Ignore(exclude) if exclude else None
     if parents:
-        return [source for path in paths for source in _select_parents(tree, path, ignore, missing)]
-    return [source for path in paths for source in _select_one(tree, path, ignore, missing)]
+        return [source for path in paths for source in _select_parents(tree, path, ignore, missing, trap)]
+    return [source for path in paths for source in _select_one(tree, path, ignore, missing, trap)]
 
 
 def _select_one(
-    tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]
+    tree: FileTree,
+    path: str,
+    ignore: Ignore | None,
+    missing: Callable[[str], BuildError],
+    trap: Callable[[str, str], None],
 ) -> Iterator[Source]:
-    if _WILD.search(path):
-        for found in _expand(tree, _clamp(path)):
-            yield _source(tree, found, ignore, missing)
-    else:
-        yield _source(tree, _clamp(path), ignore, missing)
+    found = _expand(tree, _clamp(path)) if _WILD.search(path) else [_clamp(path)]
+    if not found:
+        trap("WildcardMatchesNothing", f"{path} matches nothing")
+    for one in found:
+        source = _source(tree, one, ignore, missing)
+        if ignore and not source.entry.is_dir and ignore.excluded(source.name):
+            trap("ExcludeOfNamedFile", f"/{one} is copied although --exclude matches it")
+        yield source
 
 
 def _clamp(path: str) -> str:
@@ -94,7 +103,11 @@ def _matches(tree: FileTree, directory: str, pattern: str) -> list[str]:
 
 
 def _select_parents(
-    tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]
+    tree: FileTree,
+    path: str,
+    ignore: Ignore | None,
+    missing: Callable[[str], BuildError],
+    trap: Callable[[str, str], None],
 ) -> Iterator[Source]:
     """--parents: what is behind the first `/./`, or all of the path, is kept below the destination."""
     pivot, found, kept = path.partition("/./")
@@ -107,6 +120,8 @@ def _select_parents(
         members = tuple(matching(tree, real, pattern, ignore))
         if not members and not _WILD.search(pattern) and not _there(tree, join(real, pattern)):
             raise missing(join(base, pattern))
+        if not members and _WILD.search(pattern):
+            trap("WildcardMatchesNothing", f"{path} matches nothing")
         yield Source("", entry, members)
 
 
@@ -123,7 +138,9 @@ def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[
     return Source(path.rpartition("/")[2], entry, members)
 
 
-def select_from_context(op: CopyOp, paths: tuple[str, ...], context: ContextTree, name: str) -> list[Source]:
+def select_from_context(
+    op: CopyOp, paths: tuple[str, ...], context: ContextTree, name: str, trap: Callable[[str, str], None]
+) -> list[Source]:
     """The context files that `op` copies. A path that is missing or ignored is a BuildError that says which."""
     where = f"the build context {name!r}" if name else "the build context"
 
@@ -133,11 +150,11 @@ def select_from_context(op: CopyOp, paths: tuple[str, ...], context: ContextTree
             return BuildError(f'"/{path}" is excluded from {where} by its ignore file', hint=hint)
         return BuildError(f'"/{path}": not found in {where}', hint=f"paths are relative to {context.root}")
 
-    return select(context, paths, op.exclude, missing, op.parents)
+    return select(context, paths, op.exclude, missing, op.parents, trap)
 
 
-def select_from_stage(op: CopyOp, paths: tuple[str, ...], view: View) -> list[Source]:
+def select_from_stage(op: CopyOp, paths: tuple[str, ...], view: View, trap: Callable[[str, str], None]) -> list[Source]:
     def missing(path: str) -> BuildError:
         return BuildError(f'"/{path}": not found in the stage or image that it is copied from')
 
-    return select(view, paths, op.exclude, missing, op.parents)
+    return select(view, paths, op.exclude, missing, op.parents, trap)

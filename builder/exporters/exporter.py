@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from builder.oci.reference import Reference, parse_reference
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from builder.exporters.spec import Output
     from builder.layers.tree import Owners
@@ -33,6 +34,9 @@ class Rootfs(NamedTuple):
     epoch: int
 
 
+Roots = Sequence[tuple[str, Rootfs]]
+
+
 class Exporter(Protocol):
     def export(self, image: StoredImage, stdout: BinaryIO) -> None:
         """Write the image to the destination that the exporter was made for; "-" is `stdout`.
@@ -43,12 +47,12 @@ class Exporter(Protocol):
         ...
 
 
-def exporter_for(output: Output, roots: Sequence[tuple[str, Rootfs]]) -> Exporter:
-    """The exporter for a parsed -o option. `roots` are root file systems by platform, "" where there is but one."""
-    if output.kind in ("local", "tar"):
+def exporter_for(output: Output, roots: Roots) -> Exporter:
+    """The exporter for a parsed -o option. `roots` are root file systems by platform."""
+    if output.holds_rootfs:
         from builder.exporters.rootfs import LocalExporter, TarExporter
 
-        return (LocalExporter if output.kind == "local" else TarExporter)(output.dest, roots[0][1])
+        return (LocalExporter if output.kind == "local" else TarExporter)(output.dest, _in_folders(output, roots))
     if output.is_directory:
         from builder.exporters.layout import LayoutExporter
 
@@ -56,6 +60,12 @@ def exporter_for(output: Output, roots: Sequence[tuple[str, Rootfs]]) -> Exporte
     from builder.exporters.archive import ArchiveExporter
 
     return ArchiveExporter(output.dest, docker=output.kind == "docker")
+
+
+def _in_folders(output: Output, roots: Roots) -> Roots:
+    """`linux/arm/v7` in the folder `linux_arm_v7`, unless platform-split= says otherwise; one platform in none."""
+    split = output.get("platform-split") == "true" if output.get("platform-split") else len(roots) > 1
+    return [(platform.replace("/", "_") if split else "", rootfs) for platform, rootfs in roots]
 
 
 def output_names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:

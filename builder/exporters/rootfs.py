@@ -13,7 +13,7 @@ from builder.layers.pack import pack_view
 from builder.snapshots.view import View
 
 if TYPE_CHECKING:
-    from builder.exporters.exporter import Rootfs, StoredImage
+    from builder.exporters.exporter import Rootfs, Roots, StoredImage
     from builder.snapshots.filetree import Entry
 
 _CHUNK = 1 << 20
@@ -22,15 +22,23 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TarExporter:
-    def __init__(self, dest: str, rootfs: Rootfs) -> None:
+    """`roots` are root file systems by the folder of the archive that they go to, "" for its root."""
+
+    def __init__(self, dest: str, roots: Roots) -> None:
         self._dest = dest
-        self._rootfs = rootfs
+        self._roots = roots
 
     def export(self, image: StoredImage, stdout: BinaryIO) -> None:
         del image
-        snapshot, owners = self._rootfs.snapshot(), self._rootfs.owners()
+        folder, rootfs = self._roots[0]
+        snapshot, owners = rootfs.snapshot(), rootfs.owners()
         with destination(self._dest, stdout) as out:
-            pack_view(snapshot.trees, out, owners=owners, clamp=self._rootfs.epoch)
+            if folder or len(self._roots) > 1:
+                from builder.exporters.platforms import write_joined
+
+                write_joined(self._roots, out)
+            else:
+                pack_view(snapshot.trees, out, owners=owners, clamp=rootfs.epoch)
 
 
 class LocalExporter:
@@ -38,23 +46,44 @@ class LocalExporter:
 
     Files belong to the user who builds, with the modes of the image less the setuid and setgid bits;
     device nodes are left out. A symbolic link in the destination is replaced where the image has
-    something of that name, and never followed.
+    something of that name, and never followed. `roots` are by folder, "" for the destination itself.
     """
 
-    def __init__(self, dest: str, rootfs: Rootfs) -> None:
+    def __init__(self, dest: str, roots: Roots) -> None:
         self._dest = dest
-        self._rootfs = rootfs
+        self._roots = roots
 
     def export(self, image: StoredImage, stdout: BinaryIO) -> None:
         del image, stdout
+        if len(self._roots) > 1:
+            from builder.exporters.platforms import check_collisions
+
+            check_collisions(self._roots)
         with export_errors(self._dest):
             os.makedirs(self._dest, exist_ok=True)
             root = os.open(self._dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                with View(self._rootfs.snapshot(), self._rootfs.owners()) as view:
-                    _Copy(view, self._rootfs.epoch).fill("", root)
+                for folder, rootfs in self._roots:
+                    _fill(rootfs, folder, root)
             finally:
                 os.close(root)
+
+
+def _fill(rootfs: Rootfs, folder: str, root: int) -> None:
+    inside = _inside(folder, root) if folder else os.dup(root)
+    try:
+        with View(rootfs.snapshot(), rootfs.owners()) as view:
+            _Copy(view, rootfs.epoch).fill("", inside)
+    finally:
+        os.close(inside)
+
+
+def _inside(name: str, directory: int, mode: int = 0o755) -> int:
+    """A descriptor of a directory in a directory, made where there is none."""
+    if not _is_directory(name, directory):
+        _clear(name, directory)
+        os.mkdir(name, mode, dir_fd=directory)
+    return os.open(name, _DIRECTORY, dir_fd=directory)
 
 
 class _Copy:
@@ -77,10 +106,7 @@ class _Copy:
                 os.mkfifo(entry.name, stat.S_IMODE(entry.mode) & 0o777, dir_fd=directory)
 
     def _directory(self, entry: Entry, directory: int) -> None:
-        if not _is_directory(entry.name, directory):
-            _clear(entry.name, directory)
-            os.mkdir(entry.name, 0o700, dir_fd=directory)
-        inside = os.open(entry.name, _DIRECTORY, dir_fd=directory)
+        inside = _inside(entry.name, directory, 0o700)
         try:
             self.fill(entry.path, inside)
             # The user must be able to remove what was exported.

@@ -14,8 +14,8 @@ KINDS = ("oci", "docker", "tar", "local")
 _KEYS = {
     "oci": ("tar", "name", "compression"),
     "docker": ("name", "compression"),
-    "tar": (),
-    "local": (),
+    "tar": ("platform-split",),
+    "local": ("platform-split",),
 }
 _COMPRESSIONS = ("gzip", "zstd", "none", "uncompressed")
 _TRUE, _FALSE = ("1", "t", "true", "yes"), ("0", "f", "false", "no")
@@ -94,7 +94,7 @@ def _attribute(kind: str, key: str, value: str) -> str:
     if key not in _KEYS[kind]:
         known = ", ".join(("type", "dest", *_KEYS[kind]))
         raise UsageError(f"-o type={kind}: {key}= is unknown or not supported yet", hint=f"known are {known}")
-    if key == "tar":
+    if key in ("tar", "platform-split"):
         return _boolean(key, value)
     if key == "compression" and value not in _COMPRESSIONS:
         raise UsageError(f"compression={value} is unknown", hint=f"known are {', '.join(_COMPRESSIONS)}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder import _native
 from builder.errors import ArchiveError
@@ -19,7 +20,7 @@ from builder.layers.unpack import show_name
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.layers.codec import Compression, Compressor, Writer
     from builder.layers.tree import Owners
@@ -62,6 +63,26 @@ def pack_diff(
 def pack_view(trees: Sequence[str], out: Writer, *, owners: Owners, clamp: int) -> Packed:
     """Write the merged view of `trees` (topmost first) as one plain tar."""
     return _pack(trees, [], out, owners, clamp, layer=False, squeeze=compressor("none"))
+
+
+@contextmanager
+def view_tar(trees: Sequence[str], *, owners: Owners, clamp: int) -> Iterator[BinaryIO]:
+    """The tar of `pack_view` as a stream to read, once and forwards."""
+    fds: list[int] = []
+    try:
+        fds.extend(map(open_tree, trees))
+        source = _Source(lambda pipe: _native.pack(fds, [], pipe, owners, clamp, False))
+        try:
+            with open(source.out, "rb", closefd=False) as stream:
+                yield stream
+                while stream.read(_PIECE):
+                    pass
+            source.check()
+        finally:
+            source.close()
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def _pack(

@@ -11,6 +11,7 @@ from builder.oci.platform import Platform, platform_from
 from builder.values import NamedTuple
 
 REF_NAME = "org.opencontainers.image.ref.name"
+CREATED = "org.opencontainers.image.created"
 CONTAINERD_NAME = "io.containerd.image.name"
 
 _HALF = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"

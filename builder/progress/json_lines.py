@@ -2,9 +2,9 @@
 
     event          fields beside "event" and "time" (seconds of a monotonic clock)
     BuildStarted   dockerfile target steps tier
-    StepStarted    id stage step span
+    StepStarted    id stage step span digest inputs
     StepLog        id stream line              stream: 1 standard output, 2 standard error
-    StepCached     id stage step span
+    StepCached     id stage step span digest inputs
     StepFinished   id stage step seconds
     StepFailed     id stage step seconds message
     StepCancelled  id stage step

@@ -80,6 +80,10 @@ def _bare(mode: str, stream: TextIO, colour: bool) -> Renderer:
         from builder.progress.json_lines import JsonLines
 
         return JsonLines(stream)
+    if mode == "rawjson":
+        from builder.progress.rawjson import RawJson
+
+        return RawJson(stream)
     if mode == "tty":
         from builder.progress.tty import Tty
 

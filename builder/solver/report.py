@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from builder.events import StepCached, StepCancelled, StepFailed, StepFinished, StepLog, StepStarted
+from builder.graph import ops
 from builder.graph.graph import Note
 from builder.graph.ops import MergeOp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from builder.errors import Span
     from builder.events import Emit
     from builder.graph.graph import Graph
 
@@ -34,7 +36,7 @@ class Report:
         if note and digest not in self._seen:
             self._seen.add(digest)
             self.hits += 1
-            self._emit(StepCached(time.monotonic(), self._ids[digest], note.stage, note.step, note.span))
+            self._emit(StepCached(*self._begin(digest, note)))
 
     def started(self, digest: str) -> None:
         if isinstance(self._graph[digest], MergeOp):
@@ -42,7 +44,7 @@ class Report:
         self._seen.add(digest)
         self.executed += 1
         note = self._note(digest)
-        self._emit(StepStarted(time.monotonic(), self._ids[digest], note.stage, note.step, note.span))
+        self._emit(StepStarted(*self._begin(digest, note)))
 
     def finished(self, digest: str, seconds: float) -> None:
         if isinstance(self._graph[digest], MergeOp):
@@ -65,3 +67,8 @@ class Report:
 
     def _note(self, digest: str) -> Note:
         return self._graph.notes.get(digest) or Note("", type(self._graph[digest]).__name__, None)
+
+    def _begin(self, digest: str, note: Note) -> tuple[float, str, str, str, Span | None, str, tuple[str, ...]]:
+        inputs = (each for each in ops.inputs(self._graph[digest]) if each in self._graph.notes)
+        named = tuple(f"sha256:{each}" for each in dict.fromkeys(inputs))
+        return time.monotonic(), self._ids[digest], note.stage, note.step, note.span, f"sha256:{digest}", named

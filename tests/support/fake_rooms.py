@@ -11,6 +11,7 @@ from builder.cli.console import Console
 from builder.cli.doors import Doors
 from builder.cli.main import main
 from builder.errors import DocumentError, NotFound, UsageError
+from builder.oci.descriptor import Descriptor
 from builder.request import BuildRequest
 
 if TYPE_CHECKING:
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from builder.events import Emit
-
-
-class Descriptor(NamedTuple):
-    media_type: str
-    digest: str
-    size: int
 
 
 class Output(NamedTuple):
@@ -130,14 +125,17 @@ RESULT = BuildResult(
 class Library:
     """`builder.building` that remembers the request and does `work` with (emit, cancelled)."""
 
-    def __init__(self, work: Callable[[Emit, threading.Event], object] = lambda emit, cancelled: None) -> None:
+    def __init__(
+        self, work: Callable[[Emit, threading.Event], object] = lambda emit, cancelled: None, result: Any = RESULT
+    ) -> None:
         self.requests: list[Any] = []
         self._work = work
+        self._result = result
 
     def build(self, request: Any, emit: Emit, cancelled: threading.Event) -> Any:
         self.requests.append(request)
         self._work(emit, cancelled)
-        return RESULT
+        return self._result
 
 
 def rooms(library: Library | None = None, store: Store | None = None, **others: Any) -> Doors:

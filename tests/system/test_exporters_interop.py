@@ -53,7 +53,7 @@ def other(tmp_path: Path) -> Iterator[Store]:
 
 
 def export(image: StoredImage, spec: str) -> None:
-    exporter_for(parse_output(spec), NO_ROOTFS).export(image, io.BytesIO())
+    exporter_for(parse_output(spec), [("", NO_ROOTFS)]).export(image, io.BytesIO())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,68 @@ COPY --from=tools /tools /
     assert again.steps("StepFinished") == ["RUN cat /proc/sys/kernel/random/uuid >/app", "COPY --from=tools /tools /"]
     assert again.digest != first.digest
     assert build(rbuild, context).digest == again.digest
+
+
+TWO = """\
+FROM busybox AS tree
+ARG TARGETARCH
+RUN mkdir -p /out/deep && echo $TARGETARCH >/out/deep/arch && ln /out/deep/arch /out/hard && ln -s deep /out/soft \\
+ && chmod 4750 /out/deep/arch && : >/out/$TARGETARCH
+FROM scratch
+COPY --from=tree /out /
+"""
+PLATFORMS = "--platform=linux/amd64,linux/arm/v7"
+
+
+@pytest.fixture
+def two(rbuild: Rbuild, tmp_path: Path) -> Path:
+    build_busybox(rbuild, need_tool("busybox"), tmp_path / "busybox")
+    return write_context(tmp_path / "two", TWO.replace("FROM busybox", "FROM --platform=$BUILDPLATFORM busybox"))
+
+
+def test_local_and_tar_have_a_folder_for_each_platform(rbuild: Rbuild, two: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "out.tar"
+    build(rbuild, PLATFORMS, f"--output={tmp_path / 'out'}", f"--output=type=tar,dest={archive}", two)
+    assert (tmp_path / "out/linux_amd64/deep/arch").read_text() == "amd64\n"
+    assert (tmp_path / "out/linux_arm_v7/soft/arch").read_text() == "arm\n"
+    with tarfile.open(archive) as tar:
+        names = {entry.name: entry for entry in tar}
+        content = tar.extractfile("linux_arm_v7/deep/arch")
+        assert content is not None and content.read() == b"arm\n"
+        hard = tar.extractfile("linux_arm_v7/hard")
+        assert hard is not None and hard.read() == b"arm\n"
+    assert {name.partition("/")[0] for name in names} == {"linux_amd64", "linux_arm_v7"}
+    assert names["linux_arm_v7/soft"].linkname == "deep"
+    assert names["linux_amd64/deep/arch"].mode == 0o4750
+
+
+def test_platform_split_is_what_it_says(rbuild: Rbuild, two: Path, tmp_path: Path) -> None:
+    for kind in ("local", "tar"):
+        output = f"--output=type={kind},dest={tmp_path / kind},platform-split=false"
+        refused = rbuild("build", PLATFORMS, output, two, status=1).stderr
+        assert "/deep/arch is in the images of two platforms" in refused
+    plain = write_context(
+        tmp_path / "plain", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /d/\n", {"amd64": "1", "arm": "2"}
+    )
+    build(rbuild, PLATFORMS, f"--output=type=local,dest={tmp_path / 'merged'},platform-split=false", plain)
+    assert sorted(os.listdir(tmp_path / "merged/d")) == ["amd64", "arm"]
+    one = f"--output=type=local,dest={tmp_path / 'one'},platform-split=true"
+    build(rbuild, "--platform=linux/amd64", one, plain)
+    assert os.listdir(tmp_path / "one") == ["linux_amd64"]
+
+
+def test_files_for_scripts_of_an_index_and_of_an_image(rbuild: Rbuild, tmp_path: Path) -> None:
+    context = write_context(tmp_path / "context", "FROM scratch\nCOPY a /\n", {"a": "a"})
+    files = (
+        f"--iidfile={tmp_path / 'id'}",
+        f"--metadata-file={tmp_path / 'meta'}",
+        "--build-arg=SOURCE_DATE_EPOCH=86400",
+    )
+    for platforms in (PLATFORMS, "--platform=linux/amd64"):
+        built = build(rbuild, platforms, *files, context)
+        meta = json.loads((tmp_path / "meta").read_text())
+        assert meta["containerimage.digest"] == meta["containerimage.descriptor"]["digest"] == built.digest
+        created = {"org.opencontainers.image.created": "1970-01-02T00:00:00Z"}
+        assert meta["containerimage.descriptor"]["annotations"] == created
+        assert (tmp_path / "id").read_text() == meta.get("containerimage.config.digest", built.digest)
+        assert ("containerimage.config.digest" in meta) == (platforms != PLATFORMS)

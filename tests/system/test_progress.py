@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import calendar
 import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -158,3 +161,21 @@ def test_a_reader_that_goes_away_does_not_stop_the_build(rbuild: Rbuild, base: s
     build.stderr.close()
     assert build.wait(60) == 0
     assert "0 executed" in plain(rbuild, context)[-1]
+
+
+def test_rawjson_tells_of_the_steps_that_the_plan_has(rbuild: Rbuild, base: str, tmp_path: Path) -> None:
+    """Digests and inputs are those of the ops, times are of the day; the reason of a failure follows as text."""
+    began = time.time()
+    lines = rbuild("--progress=rawjson", write_context(tmp_path / "c", FAILING), status=1).stderr.splitlines()
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    last = {vertex["digest"]: vertex for line in told for vertex in line.get("vertexes", [])}
+    named = {vertex["name"].partition("]")[0]: vertex for vertex in last.values()}
+
+    assert named["[builder 2/3"]["inputs"] == [named["[builder 1/3"]["digest"]]
+    assert named["[builder 3/3"]["inputs"] == [named["[builder 2/3"]["digest"]]
+    assert "42" in named["[builder 3/3"]["error"] and "error" not in named["[builder 2/3"]
+    seconds = calendar.timegm(time.strptime(named["[builder 3/3"]["started"].split(".")[0], "%Y-%m-%dT%H:%M:%S"))
+    assert began - 2 <= seconds <= time.time() + 2
+    logged = [base64.b64decode(log["data"]) for line in told for log in line.get("logs", [])]
+    assert logged[0] == b"fine\n" and logged[-1] == b"giving up\n"
+    assert any(re.match(r"error: .*/c/Dockerfile:3: .*exit code 42$", line) for line in lines)

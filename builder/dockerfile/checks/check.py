@@ -7,39 +7,58 @@ from typing import TYPE_CHECKING
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile.checks import file_rules, from_rules, policy
 from builder.dockerfile.checks.matter import Globals, Matter, global_args, stage_graph
+from builder.dockerfile.checks.outline import Outliner
 from builder.dockerfile.checks.stage_rules import Scope, StageRules, keys
+from builder.dockerfile.checks.stage_traps import StageTraps
+from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.state import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from builder.dockerfile.checks.outline import Outline
     from builder.dockerfile.checks.rules import Finding
+    from builder.dockerfile.checks.stage_rules import Visitor
     from builder.dockerfile.instructions import Dockerfile
     from builder.dockerfile.stages import Stage, StageGraph
 
 
-def check(dockerfile: Dockerfile, target: str | None, matter: Matter, *, whole: bool = False) -> list[Finding]:
+def check(
+    dockerfile: Dockerfile, target: str | None, matter: Matter, *, whole: bool = False, strict: bool = False
+) -> list[Finding]:
     """What counts of the findings, in order of the file; `whole` looks at stages that the target does not need too.
 
-    How the file is written is looked at everywhere. Raises DockerfileError or NotFound where lowering would.
+    `strict` looks for traps, too. How the file is written is looked at everywhere. Raises DockerfileError or
+    NotFound where lowering would.
     """
+    traps = StageTraps(matter.secrets, dockerfile.directives.escape) if strict else None
     silenced = policy.of_file(dockerfile, matter.build_args)
-    return policy.counted(_Checking(dockerfile, matter).findings(target, whole=whole), dockerfile, silenced)
+    return policy.counted(_Checking(dockerfile, matter, traps).findings(target, whole=whole), dockerfile, silenced)
+
+
+def outline(dockerfile: Dockerfile, target: str | None, matter: Matter) -> Outline:
+    """What a build of the target may be given. Raises DockerfileError or NotFound where lowering would."""
+    visitor = Outliner(dockerfile, matter)
+    checking = _Checking(dockerfile, matter, visitor)
+    for _ in checking.findings(target, whole=False):
+        pass
+    return visitor.outline(checking.wanted(target, whole=False))
 
 
 def fails(dockerfile: Dockerfile, found: Sequence[Finding], matter: Matter) -> bool:
     """Whether `error=true` turns what was found into the end of the build."""
-    return bool(found) and policy.of_file(dockerfile, matter.build_args).error
+    return any(each.rule not in TRAPS for each in found) and policy.of_file(dockerfile, matter.build_args).error
 
 
 class _Checking:
-    def __init__(self, dockerfile: Dockerfile, matter: Matter) -> None:
+    def __init__(self, dockerfile: Dockerfile, matter: Matter, visitor: Visitor | None) -> None:
         self.dockerfile = dockerfile
         self.matter = matter
         self.escape = dockerfile.directives.escape
         self.globals: Globals = global_args(dockerfile, matter)
         self.stages: StageGraph = stage_graph(dockerfile, self.globals)
         self.replaced = stages_of.Replacements(matter.named, matter.platform)
+        self.visitor = visitor
         self.scopes: dict[int, Scope] = {}
 
     def findings(self, target: str | None, *, whole: bool) -> Iterator[Finding]:
@@ -48,10 +67,10 @@ class _Checking:
             yield from keys(arg)
         for stage in self.stages.stages:
             yield from from_rules.findings(stage, self.globals, self.escape)
-        for stage in self._wanted(target, whole=whole):
+        for stage in self.wanted(target, whole=whole):
             yield from self._stage(stage)
 
-    def _wanted(self, target: str | None, *, whole: bool) -> Sequence[Stage]:
+    def wanted(self, target: str | None, *, whole: bool) -> Sequence[Stage]:
         if whole:
             return self.stages.stages
         wanted = self.stages.target(target, self.dockerfile.file)
@@ -62,7 +81,8 @@ class _Checking:
         if scope is None:
             scope = yield from self._image(stage)
         self.scopes[stage.number] = scope
-        rules = StageRules(scope, self.globals.values, self.matter.build_args, self.matter.ignore, self.escape)
+        matter = self.matter
+        rules = StageRules(scope, self.globals.values, matter.build_args, matter.ignore, self.escape, self.visitor)
         yield from rules.findings(stage)
 
     def _inherited(self, stage: Stage) -> Scope | None:
@@ -80,7 +100,8 @@ class _Checking:
         if config is None:
             return Scope({"PATH": DEFAULT_PATH}, complete=False)
         yield from from_rules.base_platform(stage, config, self.matter)
-        return Scope({"PATH": DEFAULT_PATH, **dict(config.env)}, shell=bool(config.shell))
+        env = dict(config.env)
+        return Scope({"PATH": DEFAULT_PATH, **env}, shell=config.shell or (), env=env)
 
     def _context(self, stage: Stage) -> str | None:
         """The build context that stands for the stage, or for its base."""

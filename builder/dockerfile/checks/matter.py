@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Matter(NamedTuple):
     """`config_of` gives the config of a base image, None where nobody has looked it up.
 
-    `named` are the build contexts that stand for stages or images; `ignore` is None when unknown.
+    `named` are the build contexts that stand for stages or images, `secrets` what the build was given; `ignore`
+    is None when unknown.
     """
 
     build_args: Mapping[str, str]
@@ -31,6 +32,7 @@ class Matter(NamedTuple):
     ignore: Ignore | None = None
     named: frozenset[str] = frozenset()
     build_platform: Platform | None = None
+    secrets: frozenset[str] = frozenset()
 
 
 class Globals(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.checks.rules import EXPERIMENTAL
+from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.directives import parse_check
 from builder.dockerfile.nodes import Check
 
@@ -40,6 +41,8 @@ def _counts(finding: Finding, checks: list[Check]) -> bool:
     """`skip` silences no experimental rule, which is silent until somebody asks for it."""
     if finding.rule in EXPERIMENTAL:
         return any(check.experimental_all or finding.rule in check.experimental for check in checks)
+    if finding.rule in TRAPS:  # `all` means the rules of the reference: --strict was asked for by whoever builds
+        return not any(finding.rule in check.skip for check in checks)
     # Asking for a rule by name as an experimental one is stronger than skipping it.
     if any(finding.rule in check.experimental for check in checks):
         return True

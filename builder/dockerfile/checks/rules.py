@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.checks.traps import TRAPS
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Finding(NamedTuple):
 
     @property
     def description(self) -> str:
-        return DESCRIPTIONS[self.rule]
+        trap = TRAPS.get(self.rule)
+        return trap.description if trap else DESCRIPTIONS[self.rule]
 
     @property
     def url(self) -> str:
@@ -73,7 +75,7 @@ class Finding(NamedTuple):
 
 
 def url(rule: str) -> str:
-    """The page of the rule; "" for the one that has none."""
-    if rule == "InvalidBaseImagePlatform":
+    """The page of the rule; "" for one that has none."""
+    if rule == "InvalidBaseImagePlatform" or rule in TRAPS:
         return ""
     return f"{_URL}{_WORD.sub('-', rule).lower()}/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.dockerfile import instructions as ins
 from builder.dockerfile.checks.matter import expanded
@@ -27,40 +27,70 @@ _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 
 
 class Scope:
-    """What is known at one place of a stage. `complete` is False below a base image nobody looked up."""
+    """What is known at one place of a stage. `complete` is False below a base image nobody looked up.
 
-    def __init__(self, variables: Mapping[str, str], *, shell: bool = False, complete: bool = True) -> None:
+    `shell` is what SHELL said, here or in the image below; `env` are the variables that will be in the image.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        *,
+        shell: tuple[str, ...] = (),
+        complete: bool = True,
+        env: Iterable[str] = (),
+    ) -> None:
         self.variables = dict(variables)
+        self.env = set(env)
         self.declared: set[str] = set()
         self.shell = shell
         self.workdir = False
         self.complete = complete
 
     def copy(self) -> Scope:
-        child = Scope(self.variables, shell=self.shell, complete=self.complete)
+        child = Scope(self.variables, shell=self.shell, complete=self.complete, env=self.env)
         child.declared = set(self.declared)
         child.workdir = self.workdir
         return child
+
+
+class Visitor(Protocol):
+    """Sees the instructions of the stages that are walked, each before the walk has learnt from it."""
+
+    def findings(
+        self, item: ins.Instruction, before: ins.Instruction | None, walk: StageRules
+    ) -> Iterator[Finding]: ...
 
 
 class StageRules:
     """Walks one stage; `scope` ends as what a stage that builds on it begins with."""
 
     def __init__(
-        self, scope: Scope, given: Mapping[str, str], build_args: Mapping[str, str], ignore: Ignore | None, escape: str
+        self,
+        scope: Scope,
+        given: Mapping[str, str],
+        build_args: Mapping[str, str],
+        ignore: Ignore | None,
+        escape: str,
+        visitor: Visitor | None = None,
     ) -> None:
         self.scope = scope
         self.globals = given
         self.build_args = build_args
         self.ignore = ignore
         self.escape = escape
+        self.visitor = visitor
 
     def findings(self, stage: Stage) -> Iterator[Finding]:
         yield from _repeated(stage.body)
+        before: ins.Instruction | None = None
         for item in stage.body:
             yield from self._undefined(item)
             yield from self._one(item)
+            if self.visitor:
+                yield from self.visitor.findings(item, before, self)
             self._learn(item)
+            before = item
 
     def _one(self, item: ins.Instruction) -> Iterator[Finding]:
         match item:
@@ -100,15 +130,21 @@ class StageRules:
                 scope = dict(self.scope.variables)
                 for key, value in item.pairs:
                     self.scope.variables[self._text(key, scope)] = self._text(value, scope)
+                    self.scope.env.add(self._text(key, scope))
             case ins.Shell():
-                self.scope.shell = True
+                self.scope.shell = item.argv
             case ins.Workdir():
                 self.scope.workdir = True
 
-    def _declare(self, name: str, default: str | None) -> None:
+    def value(self, name: str, default: str | None) -> str | None:
+        """What an ARG gives its name here; None for nothing."""
         value = self.build_args.get(name)
         if value is None:
             value = self.globals.get(name) if default is None else self._text(default, self.scope.variables)
+        return value
+
+    def _declare(self, name: str, default: str | None) -> None:
+        value = self.value(name, default)
         self.scope.declared.add(name)
         if value is not None:
             self.scope.variables[name] = value

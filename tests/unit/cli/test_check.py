@@ -42,6 +42,6 @@ def test_a_build_error_is_told_with_its_place(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["buildError"]["location"]["ranges"][0]["start"] == {"line": 2}
 
 
-@pytest.mark.parametrize("call", ["outline", "targets", "check,format=xml"])
+@pytest.mark.parametrize("call", ["lint", "outline,format=yaml", "check,format=xml"])
 def test_an_unknown_call_is_refused(tmp_path: Path, call: str) -> None:
     assert rbuild(tmp_path, "FROM scratch\n", f"--call={call}").returncode == 2

@@ -118,12 +118,19 @@ def test_isolation_may_come_from_the_environment(here: Path) -> None:
         ("--progress tty", "standard error is not a terminal"),
         ("-q -o type=tar", "--quiet prints the digest where --output writes"),
         ("-o type=tar -o type=oci", "only one --output can go to standard output"),
+        ("-o type=oci,dest=a -o type=tar,dest=./a", "--output and --output both write ./a"),
+        ("--iidfile a --metadata-file a", "--metadata-file and --iidfile both write a"),
+        ("-o type=tar,dest=a --iidfile a", "--iidfile and --output both write a"),
         ("--store x images", "hint: a command comes first: rbuild images"),
         ("imges", "hint: did you mean rbuild images?"),
     ],
 )
 def test_what_cannot_be_right_is_refused_before_the_build(here: Path, line: str, error: str) -> None:
     assert error in fault_of(*line.split())
+
+
+def test_a_device_takes_several_results(here: Path) -> None:
+    assert rbuild("--iidfile=/dev/null", "--metadata-file=/dev/null").status == 0
 
 
 def test_a_missing_dockerfile_says_where_it_was_looked_for(here: Path) -> None:
@@ -171,6 +178,15 @@ def test_files_for_scripts(here: Path) -> None:
         "containerimage.digest": RESULT.digest,
         "image.name": "docker.io/library/a:latest,docker.io/library/b:v1",
     }
+
+
+def test_an_index_has_no_config(here: Path) -> None:
+    """Its own digest is the image ID then, and the key of the config is absent."""
+    library = Library(result=RESULT._replace(config_digest=""))
+
+    assert rbuild("--iidfile", "id", "--metadata-file", "meta", doors=rooms(library)).status == 0
+    assert (here / "id").read_text() == RESULT.digest
+    assert json.loads((here / "meta").read_text()).keys() == {"containerimage.descriptor", "containerimage.digest"}
 
 
 def test_a_failed_build_leaves_no_old_file(here: Path) -> None:

@@ -39,15 +39,15 @@ def test_below_a_shebang_only_the_detectors_look() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("# escape=`\n# escape=\\", "D:2: only one escape parser directive can be used"),
+        ("# escape=`\n# escape=\\", "D:2:3: only one escape parser directive can be used"),
         ("# syntax=a\n# Syntax=b", "D:2: only one syntax parser directive can be used"),
-        ("# escape=x", "D:1: invalid escape token 'x'"),
-        ("# escape=``", "D:1: invalid escape token '``'"),
-        ("# syntax=x\n# check=skipp=A", "D:2: invalid check option 'skipp'"),
-        ("# check=skip", "D:1: invalid check option 'skip'"),
-        ("# check=error=maybe", "D:1: invalid check option error='maybe'"),
-        ("# check=skip=a;skip=b", "D:1: check option 'skip' is given twice"),
-        ("# check=skip=a;error=1;experimental=b;x=y", "D:1: invalid check option 'x'"),
+        ("# escape=x", "D:1:10: invalid escape token 'x'"),
+        ("# escape=``", "D:1:10: invalid escape token '``'"),
+        ("# syntax=x\n# check=skipp=A", "D:2:9: invalid check option 'skipp'"),
+        ("# check=skip", "D:1:9: invalid check option 'skip'"),
+        ("# check=error=maybe", "D:1:15: invalid check option error='maybe'"),
+        ("# check=skip=a;skip=b", "D:1:16: check option 'skip' is given twice"),
+        ("# check=skip=a;error=1;experimental=b;x=y", "D:1:39: invalid check option 'x'"),
     ],
 )
 def test_errors(text: str, message: str) -> None:

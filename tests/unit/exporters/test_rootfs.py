@@ -44,8 +44,8 @@ def test_a_tar_holds_the_merged_view_whether_to_a_file_or_to_standard_output(
     image: StoredImage, rootfs: Rootfs, tmp_path: Path
 ) -> None:
     out = io.BytesIO()
-    TarExporter("-", rootfs).export(image, out)
-    TarExporter(str(tmp_path / "r.tar"), rootfs).export(image, io.BytesIO())
+    TarExporter("-", [("", rootfs)]).export(image, out)
+    TarExporter(str(tmp_path / "r.tar"), [("", rootfs)]).export(image, io.BytesIO())
 
     assert out.getvalue() == (tmp_path / "r.tar").read_bytes()
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
@@ -56,7 +56,7 @@ def test_a_tar_holds_the_merged_view_whether_to_a_file_or_to_standard_output(
 
 def test_a_directory_holds_the_merged_view(image: StoredImage, rootfs: Rootfs, tmp_path: Path) -> None:
     dest = tmp_path / "deep" / "dest"
-    LocalExporter(str(dest), rootfs).export(image, io.BytesIO())
+    LocalExporter(str(dest), [("", rootfs)]).export(image, io.BytesIO())
 
     assert listing(dest) == {"dir", "dir/new", "dir/old", "fifo", "link"}
     assert (dest / "dir/new").read_text() == "new\n"
@@ -65,7 +65,7 @@ def test_a_directory_holds_the_merged_view(image: StoredImage, rootfs: Rootfs, t
 
 
 def test_programs_in_a_directory_gain_no_rights(image: StoredImage, rootfs: Rootfs, tmp_path: Path) -> None:
-    LocalExporter(str(tmp_path / "dest"), rootfs).export(image, io.BytesIO())
+    LocalExporter(str(tmp_path / "dest"), [("", rootfs)]).export(image, io.BytesIO())
 
     assert (tmp_path / "dest/dir/new").stat().st_mode & 0o7777 == 0o751
 
@@ -81,7 +81,7 @@ def test_links_in_the_destination_are_replaced_and_never_followed_k15(
     (dest / place).parent.mkdir(parents=True)
     (dest / place).symlink_to(canary if place == "dir" else canary / "file")
 
-    LocalExporter(str(dest), rootfs).export(image, io.BytesIO())
+    LocalExporter(str(dest), [("", rootfs)]).export(image, io.BytesIO())
 
     assert listing(canary) == {"file"}
     assert (canary / "file").read_text() == "untouched"
@@ -92,7 +92,7 @@ def test_links_in_the_destination_are_replaced_and_never_followed_k15(
 def test_other_files_of_the_destination_stay(image: StoredImage, rootfs: Rootfs, tmp_path: Path) -> None:
     (tmp_path / "dest/dir").mkdir(parents=True)
     (tmp_path / "dest/dir/mine").write_text("mine")
-    LocalExporter(str(tmp_path / "dest"), rootfs).export(image, io.BytesIO())
+    LocalExporter(str(tmp_path / "dest"), [("", rootfs)]).export(image, io.BytesIO())
 
     assert (tmp_path / "dest/dir/mine").read_text() == "mine"
 
@@ -103,4 +103,4 @@ def test_a_directory_in_the_way_of_a_file_is_an_error_that_names_it(
     (tmp_path / "dest/dir/new").mkdir(parents=True)
 
     with pytest.raises(ExportError, match="'new' is a directory in the destination"):
-        LocalExporter(str(tmp_path / "dest"), rootfs).export(image, io.BytesIO())
+        LocalExporter(str(tmp_path / "dest"), [("", rootfs)]).export(image, io.BytesIO())
