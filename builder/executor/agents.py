@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from builder.graph.ops import MountPoint
 
 PIECE = 1 << 16
+_SOCKET = "own"
 _HINT = "start one with: eval $(ssh-agent); ssh-add, or name a socket or key with --ssh ID=PATH"
 
 
@@ -57,21 +57,22 @@ def _upstream(name: str, paths: tuple[str, ...], room: str, stack: ExitStack) ->
         raise BuildError(f"--ssh {name}: {missing} does not exist", hint=_HINT)
     if len(paths) == 1 and not os.path.isfile(paths[0]):
         return paths[0]
-    return _own_agent(name, paths, stack)
+    return _own_agent(name, paths, room, stack)
 
 
-def _own_agent(name: str, keys: tuple[str, ...], stack: ExitStack) -> str:
-    """An agent that holds `keys`. It lives as long as the cat whose input we hold open."""
-    import shutil
+def _own_agent(name: str, keys: tuple[str, ...], room: str, stack: ExitStack) -> str:
+    """An agent that holds `keys`. It ends at once when the cat whose input we hold open does, even if we are killed.
+
+    Its socket is in the room, which is swept when nobody holds it any more, and named from there: it may lie deep.
+    """
     import subprocess
-    import tempfile
 
-    place = tempfile.mkdtemp(prefix="rbuild-agent-")
-    stack.callback(shutil.rmtree, place, ignore_errors=True)
-    path = f"{place}/socket"
+    path = f"{room}/{_SOCKET}"
     try:
         agent = subprocess.Popen(
-            ["ssh-agent", "-a", path, "sh", "-c", "echo $SSH_AGENT_PID; exec cat"],
+            ["ssh-agent", "-a", _SOCKET, "sh", "-c", "echo up; cat; kill $SSH_AGENT_PID"],
+            cwd=room,
+            start_new_session=True,  # who kills all of our group shall not kill those that clean up
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -79,28 +80,26 @@ def _own_agent(name: str, keys: tuple[str, ...], stack: ExitStack) -> str:
         assert agent.stdin and agent.stdout
         stack.callback(agent.stdout.close)
         stack.callback(agent.stdin.close)
-        stack.callback(_end, int(agent.stdout.readline()))
+        agent.stdout.readline()  # it listens by now
         for key in keys:
-            _add(name, key, path)
+            _add(name, os.path.abspath(key), room)
     except FileNotFoundError as error:
         raise BuildError(f"--ssh {name}: {error.filename} is not installed", hint="install openssh-client") from error
     return path
 
 
-def _end(pid: int) -> None:
-    """At once: by itself it would notice within ten seconds that we are gone."""
-    import signal
-
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-
-
-def _add(name: str, key: str, path: str) -> None:
+def _add(name: str, key: str, room: str) -> None:
     import subprocess
 
-    environment = {**os.environ, "SSH_AUTH_SOCK": path, "SSH_ASKPASS_REQUIRE": "never"}
+    environment = {**os.environ, "SSH_AUTH_SOCK": _SOCKET, "SSH_ASKPASS_REQUIRE": "never"}
     done = subprocess.run(
-        ["ssh-add", "-q", key], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["ssh-add", "-q", key],
+        cwd=room,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         reason = done.stderr.strip() or "it may need a passphrase"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -240,20 +239,3 @@ def test_private_cache_in_use_is_another_directory(rbuild: Rbuild, base: str, tm
     context = write_context(tmp_path / "c", text)
 
     assert lines(build(rbuild, "--jobs=4", context)) == ["a", "b"]
-
-
-@pytest.mark.skipif(not shutil.which("ssh-agent"), reason="ssh-agent is not installed")
-def test_agent_is_forwarded(rbuild: Rbuild, base: str, tmp_path: Path) -> None:
-    """The step has a socket of the mode that it asks for, named by a variable, and leaves no trace of it."""
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    context = write_context(
-        tmp_path / "c",
-        "FROM busybox\n"
-        "RUN --mount=type=ssh,mode=0666,required stat -c '%a %F' $SSH_AUTH_SOCK\n"
-        "RUN test ! -e /run/buildkit\n",
-    )
-    told = lines(build(rbuild, f"--ssh=default={key}", context))
-
-    assert told == ["666 socket"]
-    assert holds(rbuild.store, "OPENSSH PRIVATE KEY") == []
