@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from typing import TYPE_CHECKING
 
-from builder.dockerfile.pairs import Pairs, pairs_of
 from builder.errors import DockerfileError, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _RANGE = r"\d+(?:-\d+)?"
 _PORT = re.compile(
@@ -71,18 +65,3 @@ def stop_signal(text: str, span: Span) -> str:
         if name in _SIGNALS or _REALTIME.fullmatch(name):
             return text
     raise DockerfileError(f"invalid signal: {text!r}", span=span, hint="write a name such as SIGTERM, or a number")
-
-
-def merge(old: tuple[tuple[str, str], ...], new: Iterable[tuple[str, str]]) -> Pairs:
-    """Pairs with `new` on top: a known key keeps its place."""
-    return pairs_of(old).merged(new)
-
-
-def added(old: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
-    """The sorted `old` with `new` in its places."""
-    items = list(old)
-    for item in new:
-        place = bisect_left(items, item)
-        if items[place : place + 1] != [item]:
-            items.insert(place, item)
-    return tuple(items)
