@@ -8,7 +8,7 @@ from builder.errors import DockerfileError, Span
 
 _RANGE = r"\d+(?:-\d+)?"
 _PORT = re.compile(
-    rf"(?:(?:(?P<ip>.*):)?(?P<host>{_RANGE}|):)?(?P<port>{_RANGE})(?:/(?P<proto>\w+))?", re.ASCII | re.DOTALL
+    rf"(?:(?:(?P<ip>.*):)?(?P<host>{_RANGE}|):)?(?P<port>{_RANGE})(?:/(?P<proto>\w*))?", re.ASCII | re.DOTALL
 )
 _NAMES = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
@@ -58,8 +58,8 @@ def _numbers(text: str, word: str, span: Span) -> range:
 def stop_signal(text: str, span: Span) -> str:
     """`text` unchanged when it names a signal: 9, TERM, SIGTERM, rtmin+3."""
     if text.isascii() and text.isdecimal():
-        if 1 <= int(text[:10]) <= 64:
-            return text
+        if text.strip("0"):
+            return text  # which numbers are signals is for the system that runs the image
     else:
         name = text.upper().removeprefix("SIG")
         if name in _SIGNALS or _REALTIME.fullmatch(name):

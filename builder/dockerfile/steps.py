@@ -117,12 +117,14 @@ def _label(state: StageState, item: ins.Label, around: Surroundings) -> StageSta
 
 
 def _pairs(state: StageState, item: ins.Env | ins.Label, around: Surroundings) -> tuple[tuple[str, str], ...]:
-    """Every pair sees the variables from before the instruction."""
-    scope = state.scope
-    return tuple(
-        (expand(key, scope, around.escape, item.span), expand(value, scope, around.escape, item.span))
-        for key, value in item.pairs
-    )
+    """Every pair sees the variables from before the instruction. A name may not vanish by its expansion."""
+    scope, escape, span = state.scope, around.escape, item.span
+    pairs = [(expand(key, scope, escape, span), expand(value, scope, escape, span)) for key, value in item.pairs]
+    for (written, _), (name, _) in zip(item.pairs, pairs, strict=True):
+        if not name.strip():
+            kind = item.text.split(maxsplit=1)[0].upper()
+            raise DockerfileError(f"{kind} names can not be blank: {written!r} expands to nothing", span=span)
+    return tuple(pairs)
 
 
 def _workdir(state: StageState, item: ins.Workdir, around: Surroundings) -> StageState:
