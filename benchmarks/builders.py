@@ -37,6 +37,9 @@ class Rbuild:
     def build(self, context: Path, *, cached: bool = False) -> None:
         self.run(*([] if cached else ["--no-cache"]), str(context))
 
+    def plan(self, context: Path) -> None:
+        run([self.command, "plan", str(context)], {"RBUILD_STORE": str(self.store)})
+
     def run(self, *arguments: str) -> None:
         run([self.command, "--quiet", *arguments], {"RBUILD_STORE": str(self.store)})
 

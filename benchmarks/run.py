@@ -3,6 +3,7 @@
     cached      the guide again, nothing changed        beside  a bare interpreter
     steps       30 x RUN true, each a layer             beside  30 x fork and exec of the same program
     files       COPY of 20,000 files                    beside  cp -a
+    plan        10,000 and 20,000 instructions          beside  1,000 of the same
 
 Times are medians. A peer that is missing or cannot run here is named and left out.
 """
@@ -28,6 +29,8 @@ import demo
 
 STEPS = 30
 FILES = 20_000
+LINES = ("ENV N{0}=v", "COPY a /{0}", "RUN echo {0}")
+SIZES = (1, 1_000, 10_000, 20_000)
 
 
 class Row(NamedTuple):
@@ -44,7 +47,7 @@ def main() -> None:
     with workplace() as place:
         busybox = demo.find_busybox()
         builders = present(place, busybox)
-        for benchmark in (cached_guide, run_steps, copy_files):
+        for benchmark in (cached_guide, run_steps, copy_files, plan_long_files):
             print_rows(benchmark(place, busybox, builders))
         for builder in builders:
             builder.close()
@@ -100,6 +103,22 @@ def copy_files(place: Path, busybox: Path, builders: list[Builder]) -> list[Row]
     return rows
 
 
+def plan_long_files(place: Path, busybox: Path, builders: list[Builder]) -> list[Row]:
+    """What each size costs beyond a file of one instruction."""
+    rbuild = Rbuild(place / "plans")
+    return [row for line in LINES for row in plan_rows(place, rbuild, line)]
+
+
+def plan_rows(place: Path, rbuild: Rbuild, line: str) -> Iterator[Row]:
+    name = line.split(maxsplit=1)[0]
+    contexts = {count: long_context(place / f"{name}{count}", line, count) for count in SIZES}
+    seconds = {count: typical(lambda: rbuild.plan(contexts[count]), 1) for count in SIZES}  # noqa: B023 (run at once)
+    floor = seconds[1_000] - seconds[1]
+    for count in SIZES[1:]:
+        goal = "<= 1000 ms, 15 x" if count == 10_000 else ""
+        yield Row(f"plan of {count:,} {name}", "rbuild", seconds[count] - seconds[1], floor, goal)
+
+
 def build(builder: Builder, context: Path, *, cached: bool = False) -> Callable[[], None]:
     if cached:
         builder.build(context, cached=True)  # fills the cache
@@ -127,6 +146,13 @@ def files_context(context: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{number}\n" * 100)
     (context / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    return context
+
+
+def long_context(context: Path, line: str, count: int) -> Path:
+    context.mkdir()
+    lines = ["FROM scratch", *(line.format(number) for number in range(count)), ""]
+    (context / "Dockerfile").write_text("\n".join(lines))
     return context
 
 

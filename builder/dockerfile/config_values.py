@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from typing import TYPE_CHECKING
 
-from builder.dockerfile.pairs import Pairs, pairs_of
 from builder.errors import DockerfileError, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _RANGE = r"\d+(?:-\d+)?"
 _PORT = re.compile(
-    rf"(?:(?:(?P<ip>.*):)?(?P<host>{_RANGE}|):)?(?P<port>{_RANGE})(?:/(?P<proto>\w+))?", re.ASCII | re.DOTALL
+    rf"(?:(?:(?P<ip>.*):)?(?P<host>{_RANGE}|):)?(?P<port>{_RANGE})(?:/(?P<proto>\w*))?", re.ASCII | re.DOTALL
 )
 _NAMES = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
@@ -64,25 +58,10 @@ def _numbers(text: str, word: str, span: Span) -> range:
 def stop_signal(text: str, span: Span) -> str:
     """`text` unchanged when it names a signal: 9, TERM, SIGTERM, rtmin+3."""
     if text.isascii() and text.isdecimal():
-        if 1 <= int(text[:10]) <= 64:
-            return text
+        if text.strip("0"):
+            return text  # which numbers are signals is for the system that runs the image
     else:
         name = text.upper().removeprefix("SIG")
         if name in _SIGNALS or _REALTIME.fullmatch(name):
             return text
     raise DockerfileError(f"invalid signal: {text!r}", span=span, hint="write a name such as SIGTERM, or a number")
-
-
-def merge(old: tuple[tuple[str, str], ...], new: Iterable[tuple[str, str]]) -> Pairs:
-    """Pairs with `new` on top: a known key keeps its place."""
-    return pairs_of(old).merged(new)
-
-
-def added(old: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
-    """The sorted `old` with `new` in its places."""
-    items = list(old)
-    for item in new:
-        place = bisect_left(items, item)
-        if items[place : place + 1] != [item]:
-            items.insert(place, item)
-    return tuple(items)

@@ -38,4 +38,5 @@ def expand_body(text: str, scope: Mapping[str, str], span: Span) -> str:
 
 
 def _placed(error: DockerfileError, text: str, span: Span) -> DockerfileError:
-    return DockerfileError(f"{error.message} (in {text!r})", span=error.span or span, hint=error.hint)
+    message = error.message if text in error.message else f"{error.message} (in {text!r})"
+    return DockerfileError(message, span=error.span or span, hint=error.hint)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile import steps
+from builder.dockerfile.chain import Chain
 from builder.dockerfile.context_base import from_context
 from builder.dockerfile.expand import expand
 from builder.dockerfile.frontend import check_syntax
@@ -22,7 +23,7 @@ from builder.oci.platform import parse_platform
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from builder.dockerfile.instructions import Dockerfile, From, Instruction
     from builder.errors import Span
@@ -70,7 +71,7 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builde
         stage=wanted.label,
         target=state.root,
         base=state.base,
-        made=state.made,
+        made=tuple(state.made),
         config=_finished(state, settings),
         unused_args=tuple(name for name in settings.build_args if name not in lowering.used_args),
         fresh=frozenset(lowering.fresh),
@@ -78,10 +79,8 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builde
 
 
 def _finished(state: StageState, settings: Settings) -> ImageConfig:
-    """The config of the image: CLI labels on top, the base's history below that of this file."""
-    labels = tuple({**dict(state.config.labels), **dict(settings.labels)}.items())
-    below = state.base.config.history if state.base else ()
-    return state.config._replace(labels=labels, history=below + state.history)
+    """The config of the image: CLI labels on top."""
+    return state._replace(labels=state.labels.merged(settings.labels)).finished()
 
 
 class _Lowering:
@@ -145,18 +144,18 @@ class _Lowering:
     def _lower_stage(self, stage: Stage) -> StageState:
         state = self._start(stage)
         replaced = self.replacements.find(stage.name, self._platform(stage)) is not None
-        body, before = () if replaced else self._body(state.config, stage), len(state.made)
+        body, before = () if replaced else self._body(state.triggers, stage), len(state.made)
         around = _StageSurroundings(self, stage, _count(body), state.platform)
-        state = state._replace(config=state.config._replace(on_build=()), cmd_set=False)
+        state = state._replace(triggers=Chain(), cmd_set=False)
         for item in body:
             state = steps.lower(state, item, around)
         if stage.name and stage.name in self.settings.fresh:
-            self.fresh.update(state.made[before:])
+            self.fresh.update(tuple(state.made)[before:])
         return state
 
-    def _body(self, base: ImageConfig, stage: Stage) -> tuple[Instruction, ...]:
+    def _body(self, triggers: Iterable[str], stage: Stage) -> tuple[Instruction, ...]:
         """The triggers of the base, then the instructions of the stage."""
-        return (*(parse_trigger(text, stage.origin.span) for text in base.on_build), *stage.body)
+        return (*(parse_trigger(text, stage.origin.span) for text in triggers), *stage.body)
 
     def _start(self, stage: Stage) -> StageState:
         """What FROM gives: another stage, nothing, or an image, looked up in this order."""
@@ -197,11 +196,11 @@ class _Lowering:
             env=(("PATH", DEFAULT_PATH),),
             working_dir="/",
         )
-        return StageState(self.builder.add(ScratchOp()), config, variables=config.env, platform=platform)
+        return StageState.begun(self.builder.add(ScratchOp()), config, platform)
 
     def _directory(self, name: str, stage: Stage, platform: Platform) -> StageState:
         empty = self._scratch(platform)
-        step = f"[{self.shown(stage, platform)} 1/{_count(self._body(empty.config, stage))}] FROM {name}"
+        step = f"[{self.shown(stage, platform)} 1/{_count(self._body((), stage))}] FROM {name}"
         return from_context(name, empty, self.builder, Note(stage.label, step, stage.origin.span))
 
     def _image(self, name: str, stage: Stage, platform: Platform) -> StageState:
@@ -209,9 +208,9 @@ class _Lowering:
         config = image.config
         if "PATH" not in dict(config.env):
             config = config._replace(env=(*config.env, ("PATH", DEFAULT_PATH)))
-        step = f"[{self.shown(stage, platform)} 1/{_count(self._body(config, stage))}] FROM {image.name}"
+        step = f"[{self.shown(stage, platform)} 1/{_count(self._body(config.on_build, stage))}] FROM {image.name}"
         root = self.add_image(image, Note(stage.label, step, stage.origin.span))
-        return StageState(root, config, base=image, variables=config.env, platform=config.platform)
+        return StageState.begun(root, config, config.platform, image)
 
     def shown(self, stage: Stage, platform: Platform | None) -> str:
         """The stage as steps of it are headed: several platforms at once are told apart."""

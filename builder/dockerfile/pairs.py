@@ -1,7 +1,7 @@
 """Names and their values in the order of declaration: environment, arguments, labels.
 
 A file may declare thousands of names, one instruction each. What finds a name is therefore made once and
-handed on from each Pairs to the one made of it, instead of being made anew by every instruction.
+handed on from each Pairs to the one made of it, which leaves behind how to get the older one back.
 """
 
 from __future__ import annotations
@@ -14,29 +14,58 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 
-class Pairs(tuple[Pair, ...]):
-    """A tuple of pairs, no name twice, that finds values by name."""
+class Pairs:
+    """Immutable to its users: values by name, in the order in which the names came first."""
 
-    _found: dict[str, str] | None = None
+    __slots__ = ("_found", "_items", "_newer", "_undo")
+
+    def __init__(self, items: Iterable[Pair] = ()) -> None:
+        self._found: dict[str, str] | None = dict(items)
+        self._items: tuple[Pair, ...] | None = None
+        self._newer: Pairs | None = None
+        self._undo: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def by_name(self) -> Mapping[str, str]:
         """Valid until `merged` makes another Pairs of this one."""
-        if self._found is None:
-            self._found = dict(self)
-        return self._found
+        return self._values()
+
+    @property
+    def items(self) -> tuple[Pair, ...]:
+        if self._items is None:
+            self._items = tuple(self._values().items())
+        return self._items
 
     def merged(self, new: Iterable[Pair]) -> Pairs:
         """With `new` on top: a known name keeps its place."""
-        fresh = dict(new)
-        known = self.by_name
-        if any(name in known for name in fresh):
-            return Pairs({**known, **fresh}.items())
-        grown = Pairs((*self, *fresh.items()))
-        grown._found, self._found = {} if self._found is None else self._found, None
-        grown._found.update(fresh)
+        grown, found = Pairs(new), self._values()
+        fresh = grown._values()
+        self._undo = tuple((name, found.get(name)) for name in fresh)
+        self._newer, self._found = grown, None
+        found.update(fresh)
+        grown._found = found
         return grown
 
+    def _values(self) -> dict[str, str]:
+        if self._found is None:
+            self._found = self._restored()
+        return self._found
 
-def pairs_of(items: tuple[Pair, ...]) -> Pairs:
-    return items if isinstance(items, Pairs) else Pairs(dict(items).items())
+    def _restored(self) -> dict[str, str]:
+        """The values of the nearest newer one that has any, with what was merged since taken back."""
+        path, place = [], self
+        while place._found is None and place._newer is not None:
+            path.append(place)
+            place = place._newer
+        found = dict(place._found or {})
+        for step in reversed(path):
+            _take_back(found, step._undo)
+        return found
+
+
+def _take_back(found: dict[str, str], undo: tuple[tuple[str, str | None], ...]) -> None:
+    for name, value in undo:
+        if value is None:
+            del found[name]
+        else:
+            found[name] = value

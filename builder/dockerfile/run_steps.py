@@ -25,7 +25,7 @@ def run(state: StageState, item: Run, around: Surroundings) -> StageState:
     op = ExecOp(
         root=state.root,
         argv=argv,
-        env=state.variables,
+        env=state.variables.items,
         cwd=state.workdir,
         user=state.config.user,
         network=item.network if item.network in ("none", "host") else around.network,
@@ -39,7 +39,7 @@ def run(state: StageState, item: Run, around: Surroundings) -> StageState:
         mounts=mount_points(state, item, around),
     )
     root = around.builder.add(op, around.note(item.text, item.span))
-    return state.grown(root, history.step(history.run(argv, state.args)))
+    return state.grown(root, history.step(history.run(argv, state.args.items)))
 
 
 def _foreign(state: StageState, around: Surroundings) -> str:

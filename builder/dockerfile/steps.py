@@ -74,11 +74,9 @@ def _unexpanded(state: StageState, item: ins.Instruction) -> StageState:
             return _healthcheck(state, item)
         case ins.Maintainer():
             told = history.entry(f"MAINTAINER {item.author}", empty=True)
-            config = state.config._replace(author=item.author)
-            return state._replace(config=config, history=(*state.history, told))
+            return state._replace(config=state.config._replace(author=item.author)).told(told)
         case ins.Onbuild():
-            triggers = (*state.config.on_build, history.as_text(item.trigger))
-            return state._replace(config=state.config._replace(on_build=triggers))
+            return state._replace(triggers=state.triggers.plus(history.as_text(item.trigger)))
         case _:
             raise DockerfileError(f"{item.text.split()[0]} is not allowed here", span=item.span)
 
@@ -86,7 +84,11 @@ def _unexpanded(state: StageState, item: ins.Instruction) -> StageState:
 def _configured(state: StageState, told: str, **fields: object) -> StageState:
     """The state with fields of the config replaced and a history entry without a layer."""
     config = state.config._replace(**fields)  # type: ignore[arg-type]
-    return state._replace(config=config, history=(*state.history, history.entry(told, empty=True)))
+    return _told(state._replace(config=config), told)
+
+
+def _told(state: StageState, text: str) -> StageState:
+    return state.told(history.entry(text, empty=True))
 
 
 def _arg(state: StageState, item: ins.Arg, around: Surroundings) -> StageState:
@@ -100,29 +102,29 @@ def _arg(state: StageState, item: ins.Arg, around: Surroundings) -> StageState:
             value = around.globals.get(name)
         shown.append(name if value is None else f"{name}={value}")
         if value is not None:
-            state = state.declare((name, value))._replace(args=config_values.merge(state.args, ((name, value),)))
-    told = history.entry(" ".join(["ARG", *shown]), empty=True)
-    return state._replace(history=(*state.history, told))
+            state = state.declare((name, value))._replace(args=state.args.merged(((name, value),)))
+    return _told(state, " ".join(["ARG", *shown]))
 
 
 def _env(state: StageState, item: ins.Env, around: Surroundings) -> StageState:
     pairs = _pairs(state, item, around)
-    env = config_values.merge(state.config.env, pairs)
-    return _configured(state.declare(*pairs), history.pairs("ENV", pairs), env=env)
+    return _told(state.declare(*pairs)._replace(env=state.env.merged(pairs)), history.pairs("ENV", pairs))
 
 
 def _label(state: StageState, item: ins.Label, around: Surroundings) -> StageState:
     pairs = _pairs(state, item, around)
-    return _configured(state, history.pairs("LABEL", pairs), labels=config_values.merge(state.config.labels, pairs))
+    return _told(state._replace(labels=state.labels.merged(pairs)), history.pairs("LABEL", pairs))
 
 
 def _pairs(state: StageState, item: ins.Env | ins.Label, around: Surroundings) -> tuple[tuple[str, str], ...]:
-    """Every pair sees the variables from before the instruction."""
-    scope = state.scope
-    return tuple(
-        (expand(key, scope, around.escape, item.span), expand(value, scope, around.escape, item.span))
-        for key, value in item.pairs
-    )
+    """Every pair sees the variables from before the instruction. A name may not vanish by its expansion."""
+    scope, escape, span = state.scope, around.escape, item.span
+    pairs = [(expand(key, scope, escape, span), expand(value, scope, escape, span)) for key, value in item.pairs]
+    for (written, _), (name, _) in zip(item.pairs, pairs, strict=True):
+        if not name.strip():
+            kind = item.text.split(maxsplit=1)[0].upper()
+            raise DockerfileError(f"{kind} names can not be blank: {written!r} expands to nothing", span=span)
+    return tuple(pairs)
 
 
 def _workdir(state: StageState, item: ins.Workdir, around: Surroundings) -> StageState:
@@ -132,7 +134,7 @@ def _workdir(state: StageState, item: ins.Workdir, around: Surroundings) -> Stag
     told = history.entry(f"WORKDIR {workdir}", empty=workdir == "/")
     note = around.note(item.text, item.span)
     if workdir == "/":
-        return state._replace(config=config, history=(*state.history, told))
+        return state._replace(config=config).told(told)
     root = around.builder.add(MkdirOp(state.root, workdir, state.config.user), note)
     return state._replace(config=config).grown(root, told)
 
@@ -145,16 +147,14 @@ def _user(state: StageState, item: ins.User, around: Surroundings) -> StageState
 def _expose(state: StageState, item: ins.Expose, around: Surroundings) -> StageState:
     words = [found for word in item.words for found in expand_words(word, state.scope, around.escape, item.span)]
     ports = sorted({port for word in words for port in config_values.ports(word, item.span)})
-    together = config_values.added(tuple(sorted(state.config.exposed_ports)), ports)
-    return _configured(state, history.ports(ports), exposed_ports=together)
+    return _told(state._replace(ports=state.ports.plus(*ports)), history.ports(ports))
 
 
 def _volume(state: StageState, item: ins.Volume, around: Surroundings) -> StageState:
     paths = [expand(path, state.scope, around.escape, item.span) for path in item.paths]
     if not all(path.strip() for path in paths):
         raise DockerfileError("VOLUME needs a path: an item is empty", span=item.span)
-    volumes = config_values.added(tuple(sorted(state.config.volumes)), paths)
-    return _configured(state, history.plain_list("VOLUME", paths), volumes=volumes)
+    return _told(state._replace(volumes=state.volumes.plus(*paths)), history.plain_list("VOLUME", paths))
 
 
 def _stop_signal(state: StageState, item: ins.StopSignal, around: Surroundings) -> StageState:

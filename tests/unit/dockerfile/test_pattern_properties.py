@@ -6,10 +6,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder.dockerfile import globs
+from builder.dockerfile.chain import Chain
 from builder.dockerfile.durations import parse_duration
 from builder.dockerfile.history import _duration
 from builder.dockerfile.ignore import Ignore
-from builder.dockerfile.pairs import Pairs, pairs_of
+from builder.dockerfile.pairs import Pairs
 from tests.oracle import patterns
 
 PLAIN = st.text(st.sampled_from("ab*?/."), max_size=8)
@@ -40,14 +41,29 @@ def test_durations_are_read_as_they_are_shown(nanoseconds: int) -> None:
     assert parse_duration(_duration(nanoseconds)) == nanoseconds
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("abcd"), st.text(max_size=2)), max_size=8))
-def test_pairs_are_values(steps: list[dict[str, str]]) -> None:
-    """Each Pairs stays what it was, whatever is made of it, and finds what a dict would."""
-    made: list[tuple[Pairs, dict[str, str]]] = [(pairs_of(()), {})]
-    for step in steps:
-        pairs, model = made[-1]
+STEPS = st.lists(
+    st.tuples(st.integers(0, 9), st.dictionaries(st.sampled_from("abcd"), st.text(max_size=2))), max_size=9
+)
+
+
+@given(STEPS)
+def test_pairs_are_values(steps: list[tuple[int, dict[str, str]]]) -> None:
+    """Each Pairs stays what it was, whatever is made of it, newest or not, and finds what a dict would."""
+    made: list[tuple[Pairs, dict[str, str]]] = [(Pairs(), {})]
+    for back, step in steps:
+        pairs, model = made[-1 - back % len(made)]
         made.append((pairs.merged(step.items()), {**model, **step}))
 
     for pairs, model in made:
-        assert list(pairs) == list(model.items())
-        assert pairs.by_name == model
+        assert list(pairs.by_name.items()) == list(pairs.items) == list(model.items())
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(), max_size=3)), max_size=9))
+def test_chains_are_values(steps: list[tuple[int, list[int]]]) -> None:
+    made: list[tuple[Chain[int], list[int]]] = [(Chain(), [])]
+    for back, step in steps:
+        chain, model = made[-1 - back % len(made)]
+        made.append((chain.plus(*step), [*model, *step]))
+
+    for chain, model in made:
+        assert (len(chain), list(chain)) == (len(model), model)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.dockerfile import steps
 from builder.dockerfile.pairs import Pairs
 from builder.errors import BuildError
 from tests.unit.dockerfile.test_plans import planned
+
+if TYPE_CHECKING:
+    from builder.dockerfile.instructions import Instruction
+    from builder.dockerfile.state import StageState
+    from builder.dockerfile.surroundings import Surroundings
 
 VALUE = st.sampled_from(
     ["a", "$a", "${b}", "${a:-x}", "'a", "${", "b c", '"q"', "", "/", "80", "1-2/udp", "<<E", "s", "*"]
@@ -71,22 +78,31 @@ def test_plans_fail_only_with_a_place(lines: list[str], target: str | None) -> N
         assert plan.target in plan.graph.ops
 
 
-@pytest.mark.parametrize("line", ["ENV A{0}={0}", "ARG A{0}={0}", "LABEL a{0}={0}"])
-def test_names_are_indexed_once(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand declarations put each name into an index a few times, not a thousand times."""
-    indexed = 0
+@pytest.mark.parametrize(
+    "line", ["ENV A{0}={0}", "ARG A{0}={0}", "LABEL a{0}={0}", "ENV A=$A{0}", "EXPOSE {0}", "COPY a /{0}", "RUN {0}"]
+)
+def test_no_state_copies_what_grows(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What thousands of instructions add is in no tuple made anew by each, and no index is made again."""
+    longest = restored = 0
+    step, restore = steps.lower, Pairs._restored
 
-    def count(self: Pairs) -> dict[str, str]:
-        nonlocal indexed
-        if self._found is None:
-            indexed += len(self)
-            self._found = dict(self)
-        return self._found
+    def measured(state: StageState, item: Instruction, around: Surroundings) -> StageState:
+        nonlocal longest
+        made = step(state, item, around)
+        longest = max(longest, *(len(value) for value in (*made, *made.config) if isinstance(value, tuple)))
+        return made
 
-    monkeypatch.setattr(Pairs, "by_name", property(count))
-    planned("FROM scratch\n" + "".join(line.format(number) + "\n" for number in range(1000)))
+    def counted(self: Pairs) -> dict[str, str]:
+        nonlocal restored
+        restored += 1
+        return restore(self)
 
-    assert indexed < 20_000
+    monkeypatch.setattr(steps, "lower", measured)
+    monkeypatch.setattr(Pairs, "_restored", counted)
+    planned("FROM scratch\n" + "".join(line.format(number) + "\n" for number in range(1, 1000)))
+
+    assert longest < 100
+    assert restored < 10
 
 
 def test_many_stages_are_no_deep_recursion() -> None:

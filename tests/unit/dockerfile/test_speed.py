@@ -1,4 +1,4 @@
-"""Parsing is linear, and light to import."""
+"""Parsing and planning are linear, and light to import."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from builder.dockerfile.parser import parse
 from builder.errors import DockerfileError
+from tests.unit.dockerfile.test_plans import planned
 
 BLOCK = "RUN echo {0} \\\n  && true\nENV A{0}=b C='d e'\nCOPY --chown=1:2 a{0} b /c/\nRUN cat <<E{0}\nx\nE{0}\n"
 
@@ -26,6 +27,21 @@ def test_ten_thousand_instructions() -> None:
     source = "FROM scratch\n" + "".join(BLOCK.format(number) for number in range(2500))
 
     assert seconds(source) < 2
+
+
+@pytest.mark.parametrize("line", ["ENV A{0}=b", "ARG A{0}=b", "EXPOSE {0}", "VOLUME /{0}", "COPY a{0} /b/", "RUN {0}"])
+def test_planning_is_linear(line: str) -> None:
+    """Ten times the instructions take about ten times the time, not a hundred."""
+    small, large = (planning(line, count) for count in (1_000, 10_000))
+
+    assert large < 30 * small + 0.5
+
+
+def planning(line: str, count: int) -> float:
+    source = "FROM scratch\n" + "".join(line.format(number) + "\n" for number in range(1, count + 1))
+    begin = time.process_time()
+    planned(source)
+    return time.process_time() - begin
 
 
 @pytest.mark.parametrize(
