@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from builder import events
+from builder.dockerfile import epoch_value
 from builder.dockerfile.checks.policy import BUILD_ARG
 from builder.errors import DockerfileError, UsageError
 from builder.executor.local import LocalExecutor, Result
@@ -119,7 +120,7 @@ def plan_text(request: BuildRequest) -> str:
     return text.dump(planned.graph, planned.targets)
 
 
-_OWN_ARGS = {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
+_OWN_ARGS = {epoch_value.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
 
 
 class _Work:
@@ -264,7 +265,9 @@ class _Work:
 
     def _epoch(self, plan: Plan) -> int:
         created = plan.base.config.created if plan.base else ""
-        return epoch.choose(self._planned.args, self._request.context, created, self._planned.inputs.times)
+        fetched = self._executor.fetched(plan.epoch.source).time if plan.epoch.source else None
+        inputs = self._planned.inputs
+        return epoch.choose(plan.epoch, self._request.context, created, inputs.times, inputs.contexts, fetched)
 
     def _config(self, plan: Plan, when: int) -> ImageConfig:
         """The config of the plan, dated: this build's history begins after that of the base."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile import lower
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
+from builder.dockerfile.epoch_value import NAME
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.graph.graph import GraphBuilder
@@ -72,6 +73,8 @@ class Planned:
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = definition.file
         self.args = {name: value for name, value in given if value is not None}
+        if os.environ.get(NAME):
+            self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
         self.resolver = Resolver(store, named)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.dockerfile import epoch_value, steps
 from builder.dockerfile import stages as stages_of
-from builder.dockerfile import steps
 from builder.dockerfile.context_base import from_context
 from builder.dockerfile.expand import expand
 from builder.dockerfile.frontend import check_syntax
@@ -24,6 +24,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from builder.dockerfile.epoch_value import Epoch
     from builder.dockerfile.instructions import Dockerfile, From, Instruction
     from builder.errors import Span
     from builder.graph.ops import Op
@@ -74,6 +75,7 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builde
         config=_finished(state, settings),
         unused_args=tuple(name for name in settings.build_args if name not in lowering.used_args),
         fresh=frozenset(lowering.fresh),
+        epoch=lowering.epoch(dockerfile),
     )
 
 
@@ -132,6 +134,12 @@ class _Lowering:
             platform = expand(origin.platform, self.globals, self.escape, origin.span)
         base = expand(origin.image, self.globals, self.escape, origin.span)
         return Stage(number, (origin.name or "").lower(), base, platform, origin, body)
+
+    def epoch(self, dockerfile: Dockerfile) -> Epoch:
+        said = epoch_value.said(dockerfile, self.settings.build_args, self.globals)
+        if said.value in self.settings.contexts | self.settings.replaced:
+            return said
+        return epoch_value.with_source(said, self.stages, self.state_of, self.builder)
 
     def state_of(self, stage: Stage) -> StageState:
         """The state at the end of a stage, lowered once. An ONBUILD trigger may ask for a stage not yet done."""
