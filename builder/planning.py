@@ -12,6 +12,8 @@ from builder.dockerfile import lower
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
 from builder.dockerfile.epoch_value import NAME
+from builder.dockerfile.frontend import check_syntax
+from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.graph.graph import GraphBuilder
@@ -81,6 +83,7 @@ class Planned:
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = named
+        check_syntax(decode(definition.content, self.file), self.file, self.args)
         self._dockerfile = parse(definition.content, definition.file)
         builder = GraphBuilder()
         self.plans = [self._plan(platform, builder) for platform in self.platforms]

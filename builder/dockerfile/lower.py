@@ -60,7 +60,7 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builde
 
     Plans that share a `builder` share the ops that they have in common; their `graph` is that of the builder.
     """
-    check_syntax(dockerfile, settings.build_args)
+    check_syntax(dockerfile.source, dockerfile.file, settings.build_args)
     lowering = _Lowering(dockerfile, target, settings, builder or GraphBuilder())
     wanted = lowering.stages.target(target, dockerfile.file)
     for stage in stages_of.order(lowering.stages, wanted, lowering.replacements):
