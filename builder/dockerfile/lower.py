@@ -16,7 +16,7 @@ from builder.dockerfile.stages import Replacements, Stage, StageGraph
 from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
 from builder.errors import BuildError, DockerfileError
 from builder.graph.graph import GraphBuilder, Note
-from builder.graph.ops import ImageOp, ScratchOp
+from builder.graph.ops import ContextOp, ImageOp, ScratchOp
 from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
 from builder.values import NamedTuple
@@ -267,6 +267,8 @@ class _StageSurroundings:
 
     def image_root(self, name: str, span: Span) -> str:
         wanted = self._lowering.replacements.find(name, self._platform) or name
+        if wanted in self.contexts:
+            return self.builder.add(ContextOp(wanted))
         image = self._lowering.settings.resolve(wanted, self._platform, span)
         return self._lowering.add_image(image, Note(self._label, f"[{self._shown_as}] image {image.name}", span))
 
