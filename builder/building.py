@@ -19,7 +19,7 @@ from builder.executor.local import LocalExecutor, Result
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
-from builder.graph.ops import ExecOp, inputs, makes_layer
+from builder.graph.ops import ExecOp, GitOp, HttpOp, inputs, makes_layer
 from builder.oci.annotations import Annotations
 from builder.oci.assemble import assemble, assemble_index
 from builder.oci.descriptor import describe
@@ -141,6 +141,7 @@ class _Work:
         self._shared: str | None = None
         self._cache = self._chosen_cache()
         self._executor = LocalExecutor(self._graph, store, self._cache, solver_keys, self._settings())
+        self._planned.fetcher.fetch_all(self._fetches().values())
         self._keys = solver_keys.all_keys(self._graph, self._executor, self._planned.targets)
         if isinstance(self._cache, PartialCache):
             self._cache.fresh = frozenset(self._keys[digest] for digest in self._fresh())
@@ -260,6 +261,10 @@ class _Work:
             fresh=self._cache.is_fresh,
         )
 
+    def _fetches(self) -> dict[str, HttpOp | GitOp]:
+        needed = self._graph.order(self._planned.targets)
+        return {digest: op for digest in needed if isinstance(op := self._graph[digest], HttpOp | GitOp)}
+
     def _output(self, key: str, stream: int, line: bytes) -> None:
         self.report.output(key, stream, line)
 
@@ -341,6 +346,10 @@ class _Work:
                     time.monotonic(), self._planned.file, self._planned.plans[0].stage, steps, self._tier or ""
                 )
             )
+            for digest, op in self._fetches().items():
+                found, begin, end = self._planned.fetcher.timed(op)
+                if found.moved:
+                    self.report.fetched(digest, begin, end, found.size)
             unused = {name for plan in self._planned.plans for name in plan.unused_args}
             for name in sorted(unused - _PROXIES - _OWN_ARGS):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")

@@ -157,9 +157,7 @@ class LocalExecutor:
 
     def fetched(self, op: HttpOp | GitOp) -> Fetched:
         """Before the first step, while this process is still the user's own: ssh and git look at who calls them."""
-        if isinstance(op, HttpOp):
-            return self.settings.fetcher.http(op.url, op.checksum)
-        return self.settings.fetcher.git(*op)
+        return self.settings.fetcher.fetch(op)
 
     def _path(self, name: str) -> str:
         return self.store.trees.path("snapshots", self.settings.owners(), name)

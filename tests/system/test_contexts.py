@@ -1,4 +1,4 @@
-"""Contexts and ADD from elsewhere, in whole builds: what a hostile one must not reach, and each kind of --build-context."""
+"""Contexts and ADD from elsewhere, in whole builds: what hostile ones must not reach; each kind of --build-context."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_private_authority(rbuild: Rbuild, context: Path, tmp_path: Path, monk
     server.daemon_threads = True
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     write_context(context, f"FROM scratch\nADD https://localhost:{server.server_port}/a /\n")
     assert "certificate" in fails(rbuild, context, status=4).lower()
@@ -369,3 +369,47 @@ def test_a_named_context_that_is_not_there(rbuild: Rbuild, context: Path, value:
     assert run.returncode in (1, 2)
     assert "Traceback" not in run.stderr
     assert "other" in run.stderr or os.path.basename(value) in run.stderr
+
+
+# --- several at a time ---
+
+
+def test_downloads_come_together(rbuild: Rbuild, base: str, context: Path) -> None:
+    """Each is answered only when all have been asked for; then a step runs in a namespace that no thread disturbs."""
+    meeting = threading.Barrier(4, timeout=20)
+
+    class Page(_Proxy):
+        asked: ClassVar[list[str]] = []
+
+        def do_GET(self) -> None:
+            meeting.wait()
+            super().do_GET()
+
+    server = serve(Page)
+    lines = [f"ADD http://127.0.0.1:{server.server_port}/{number} /d/\n" for number in range(4)]
+    write_context(context, "".join(["FROM busybox\n", *lines, "RUN ls /d\n"]))
+    told = build(rbuild, context)
+    fetched = [step for step in told.steps("StepStarted") if step.startswith("fetch")]
+    assert len(fetched) == 4
+    assert [event["line"] for event in told["StepLog"]].count("4 bytes") == 4
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_is_revalidated_is_shown_as_cached(rbuild: Rbuild, web: Web, context: Path) -> None:
+    (web.root / "a").write_text("1")
+    web.repository("r", "echo 1 >b")
+    write_context(context, f"FROM scratch\nADD {web.url}/a {web.url}/r.git /\n")
+    first = build(rbuild, "--isolation=none", context)
+    assert sum(step.startswith("fetch") for step in first.steps("StepStarted")) == 2
+    again = build(rbuild, "--isolation=none", context)
+    assert not again.steps("StepStarted")
+    assert sum(step.startswith("fetch") for step in again.steps("StepCached")) == 2
+
+
+def test_of_several_downloads_the_first_failure_is_told(rbuild: Rbuild, web: Web, context: Path) -> None:
+    (web.root / "a").write_text("1")
+    write_context(context, f"FROM scratch\nADD {web.url}/a /\nADD {web.url}/no /\nADD {web.url}/neither /\n")
+    run = rbuild("--isolation=none", context, status=4)
+    assert "Dockerfile:3" in run.stderr
+    assert web.statuses("/no") == [404]
