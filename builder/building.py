@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from builder import events
+from builder.dockerfile import epoch_value
 from builder.dockerfile.checks import traps
 from builder.dockerfile.checks.policy import BUILD_ARG
 from builder.dockerfile.checks.rules import Finding
@@ -20,7 +21,7 @@ from builder.executor.local import LocalExecutor, Result
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
-from builder.graph.ops import ExecOp, inputs, makes_layer
+from builder.graph.ops import ExecOp, GitOp, HttpOp, inputs, makes_layer
 from builder.oci.annotations import Annotations
 from builder.oci.assemble import assemble, assemble_index
 from builder.oci.descriptor import CREATED, describe
@@ -122,7 +123,7 @@ def plan_text(request: BuildRequest) -> str:
         return text.dump(planned.graph, planned.targets)
 
 
-_OWN_ARGS = {epoch.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
+_OWN_ARGS = {epoch_value.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
 
 
 class _Work:
@@ -143,6 +144,7 @@ class _Work:
         self._shared: str | None = None
         self._cache = self._chosen_cache()
         self._executor = LocalExecutor(self._graph, store, self._cache, solver_keys, self._settings())
+        self._planned.fetcher.fetch_all(self._fetches().values())
         self._keys = solver_keys.all_keys(self._graph, self._executor, self._planned.targets)
         if isinstance(self._cache, PartialCache):
             self._cache.fresh = frozenset(self._keys[digest] for digest in self._fresh())
@@ -279,12 +281,18 @@ class _Work:
             refuse=self._refuse,
         )
 
+    def _fetches(self) -> dict[str, HttpOp | GitOp]:
+        needed = self._graph.order(self._planned.targets)
+        return {digest: op for digest in needed if isinstance(op := self._graph[digest], HttpOp | GitOp)}
+
     def _output(self, key: str, stream: int, line: bytes) -> None:
         self.report.output(key, stream, line)
 
     def _epoch(self, plan: Plan) -> int:
         created = plan.base.config.created if plan.base else ""
-        return epoch.choose(self._planned.args, self._request.context, created, self._planned.inputs.times)
+        fetched = self._executor.fetched(plan.epoch.source).time if plan.epoch.source else None
+        inputs = self._planned.inputs
+        return epoch.choose(plan.epoch, self._request.context, created, inputs.times, inputs.contexts, fetched)
 
     def _config(self, plan: Plan, when: int) -> ImageConfig:
         """The config of the plan, dated: this build's history begins after that of the base."""
@@ -358,6 +366,10 @@ class _Work:
                     time.monotonic(), self._planned.file, self._planned.plans[0].stage, steps, self._tier or ""
                 )
             )
+            for digest, op in self._fetches().items():
+                found, begin, end = self._planned.fetcher.timed(op)
+                if found.moved:
+                    self.report.fetched(digest, begin, end, found.size)
             unused = {name for plan in self._planned.plans for name in plan.unused_args}
             for name in sorted(unused - _PROXIES - _OWN_ARGS):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")

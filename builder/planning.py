@@ -13,6 +13,9 @@ from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
 from builder.dockerfile.checks.traps import TRAPS
+from builder.dockerfile.epoch_value import NAME
+from builder.dockerfile.frontend import check_syntax
+from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.errors import BuildError
@@ -74,6 +77,8 @@ class Planned:
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
         self.args = {name: value for name, value in given if value is not None}
+        if os.environ.get(NAME):
+            self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
         self.resolver = Resolver(store, self.inputs.named)
@@ -99,7 +104,9 @@ class Planned:
             error.source = self.inputs.definition.content
 
     def _lower(self) -> None:
-        self._dockerfile = parse(self.inputs.definition.content, self.file)
+        content = self.inputs.definition.content
+        check_syntax(decode(content, self.file), self.file, self.args)
+        self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
         self.plans = [self._plan(platform, builder) for platform in self.platforms]
         self.targets = [plan.target for plan in self.plans]

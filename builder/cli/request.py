@@ -77,7 +77,8 @@ def dockerfile(arguments: Arguments, context: str) -> str | None:
         return given
     if not os.path.isdir(context) and not (given and os.path.isabs(given)):
         return given  # inside what is still to be fetched or unpacked
-    path = given or os.path.join(context, "Dockerfile")
+    names = [given] if given else [os.path.join(context, name) for name in ("Dockerfile", "dockerfile")]
+    path = next((name for name in names if os.path.exists(name)), names[0])
     # A directory opens and cannot be read; a pipe (`-f <(generate)`) is no regular file, and is fine.
     if os.path.isdir(path):
         raise UsageError(f"{path}: is a directory, not a Dockerfile")

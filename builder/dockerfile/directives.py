@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _DIRECTIVE = re.compile(r"#[\t\v\f ]*([a-zA-Z][a-zA-Z0-9]*)[\t\v\f ]*=[\t\v\f ]*(.+)")
+_SLASHES = re.compile(_DIRECTIVE.pattern.replace("#", "//", 1))
 _KEYS = ("escape", "syntax", "check")
 
 
@@ -52,9 +53,36 @@ def read_directives(lines: Sequence[str], file: str) -> tuple[Directives, int]:
     return Directives(_escape(found), _syntax(found), _check(found)), number
 
 
-def _matches(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+def asked_syntax(text: str) -> tuple[str, int] | None:
+    """The language that a file of any language asks for, and the line: by # or // comments, or as a JSON document."""
+    lines = text.split("\n")
+    first = int(lines[0].startswith("#!"))
+    for style in (_DIRECTIVE, _SLASHES):
+        for number, (key, value) in enumerate(_matches(lines[first:], style), first + 1):
+            if key == "syntax":
+                return value, number
+    value = _json_syntax("\n".join(lines[first:]))
+    number = next((number for number, line in enumerate(lines, 1) if '"syntax"' in line), 1)
+    return (value, number) if value else None
+
+
+def _json_syntax(text: str) -> str:
+    """`syntax` of the JSON document that the text begins with, "" where there is none."""
+    if not text.lstrip().startswith("{"):
+        return ""
+    import json
+
+    try:
+        document, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return ""
+    value = document.get("syntax")
+    return value if isinstance(value, str) else ""
+
+
+def _matches(lines: Sequence[str], style: re.Pattern[str] = _DIRECTIVE) -> Iterator[tuple[str, str]]:
     for line in lines:
-        match = _DIRECTIVE.fullmatch(line.strip(BLANKS))
+        match = style.fullmatch(line.strip(BLANKS))
         if not match or match[1].lower() not in _KEYS:
             return
         yield match[1].lower(), match[2]

@@ -23,6 +23,7 @@ _BARE = frozenset({"keep-git-dir", "submodules", "fetch-by-commit"})
 _KEYS = frozenset({"ref", "tag", "branch", "subdir", "checksum", "commit", "mtime", *_BARE})
 
 
+_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", re.ASCII)
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*:[^/?#\s@]*@|(?<=http://)[^/?#\s@]+@|(?<=https://)[^/?#\s@]+@")
 
 
@@ -67,6 +68,17 @@ def parse_gitref(text: str) -> GitRef | None:
         plaintext=remote.startswith(("http://", "git://")),
     )
     return _with_query(found, query) if query else found
+
+
+def ref_to_fetch(found: GitRef, checksum: str) -> str:
+    """The ref, "" for the default branch; with fetch-by-commit the commit itself, which no branch has to have."""
+    if not found.fetch_by_commit:
+        return found.ref or ""
+    if not _COMMIT.fullmatch(checksum):
+        raise DockerfileError(
+            "fetch-by-commit of a git reference needs the whole commit", hint="add checksum= with all its digits"
+        )
+    return checksum.lower()
 
 
 def _remote(text: str) -> str | None:

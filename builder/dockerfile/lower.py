@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.dockerfile import epoch_value, steps
 from builder.dockerfile import stages as stages_of
-from builder.dockerfile import steps
 from builder.dockerfile.chain import Chain
 from builder.dockerfile.context_base import from_context
 from builder.dockerfile.expand import expand
@@ -17,7 +17,7 @@ from builder.dockerfile.stages import Replacements, Stage, StageGraph
 from builder.dockerfile.state import DEFAULT_PATH, Plan, StageState
 from builder.errors import BuildError, DockerfileError
 from builder.graph.graph import GraphBuilder, Note
-from builder.graph.ops import ImageOp, ScratchOp
+from builder.graph.ops import ContextOp, ImageOp, ScratchOp
 from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
 from builder.values import NamedTuple
@@ -25,6 +25,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from builder.dockerfile.epoch_value import Epoch
     from builder.dockerfile.instructions import Dockerfile, From, Instruction
     from builder.errors import Span
     from builder.graph.ops import Op
@@ -60,7 +61,7 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builde
 
     Plans that share a `builder` share the ops that they have in common; their `graph` is that of the builder.
     """
-    check_syntax(dockerfile, settings.build_args)
+    check_syntax(dockerfile.source, dockerfile.file, settings.build_args)
     lowering = _Lowering(dockerfile, target, settings, builder or GraphBuilder())
     wanted = lowering.stages.target(target, dockerfile.file)
     for stage in stages_of.order(lowering.stages, wanted, lowering.replacements):
@@ -75,6 +76,7 @@ def lower(dockerfile: Dockerfile, target: str | None, settings: Settings, builde
         config=_finished(state, settings),
         unused_args=tuple(name for name in settings.build_args if name not in lowering.used_args),
         fresh=frozenset(lowering.fresh),
+        epoch=lowering.epoch(dockerfile),
     )
 
 
@@ -131,6 +133,12 @@ class _Lowering:
             platform = expand(origin.platform, self.globals, self.escape, origin.span)
         base = expand(origin.image, self.globals, self.escape, origin.span)
         return Stage(number, (origin.name or "").lower(), base, platform, origin, body)
+
+    def epoch(self, dockerfile: Dockerfile) -> Epoch:
+        said = epoch_value.said(dockerfile, self.settings.build_args, self.globals)
+        if said.value in self.settings.contexts | self.settings.replaced:
+            return said
+        return epoch_value.with_source(said, self.stages, self.state_of, self.builder)
 
     def state_of(self, stage: Stage) -> StageState:
         """The state at the end of a stage, lowered once. An ONBUILD trigger may ask for a stage not yet done."""
@@ -258,6 +266,8 @@ class _StageSurroundings:
 
     def image_root(self, name: str, span: Span) -> str:
         wanted = self._lowering.replacements.find(name, self._platform) or name
+        if wanted in self.contexts:
+            return self.builder.add(ContextOp(wanted))
         image = self._lowering.settings.resolve(wanted, self._platform, span)
         return self._lowering.add_image(image, Note(self._label, f"[{self._shown_as}] image {image.name}", span))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.dockerfile.gitref import GitRef, parse_gitref, redacted
+from builder.dockerfile.gitref import GitRef, parse_gitref, redacted, ref_to_fetch
 from builder.errors import DockerfileError
 from builder.graph.ops import GitOp, HttpOp
 from builder.values import NamedTuple
@@ -67,13 +67,18 @@ def _git(found: GitRef, item: Add, checksum: str) -> GitOp:
         )
     if item.unpack is not None and item.unpack:
         raise DockerfileError("--unpack is for archives, and a repository is a directory", span=item.span)
-    return git_op(found, wanted, keep=bool(item.keep_git_dir or found.keep_git_dir))
+    try:
+        ref = ref_to_fetch(found, wanted)
+    except DockerfileError as error:
+        error.span = item.span
+        raise
+    return _git_op(found, ref, wanted, keep=bool(item.keep_git_dir or found.keep_git_dir))
 
 
-def git_op(found: GitRef, checksum: str, *, keep: bool) -> GitOp:
+def _git_op(found: GitRef, ref: str, checksum: str, *, keep: bool) -> GitOp:
     return GitOp(
         remote=found.remote,
-        ref=found.ref or "",
+        ref=ref,
         subdir=found.subdir or "",
         checksum=checksum,
         keep_git_dir=keep,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.chain import Chain
+from builder.dockerfile.epoch_value import Epoch
 from builder.dockerfile.pairs import Pairs
 from builder.values import NamedTuple
 
@@ -102,7 +103,7 @@ class StageState(NamedTuple):
 class Plan(NamedTuple):
     """What to build: `target` is the op of the final root; its layers are those of `base`, then one for each `made`.
 
-    `fresh` are ops to be run whatever the cache has.
+    `fresh` are ops to be run whatever the cache has, `epoch` is what stands for the time of the build.
     """
 
     graph: Graph
@@ -113,3 +114,4 @@ class Plan(NamedTuple):
     config: ImageConfig
     unused_args: tuple[str, ...]
     fresh: frozenset[str] = frozenset()
+    epoch: Epoch = Epoch()

@@ -64,7 +64,7 @@ class LocalExecutor:
             case ContextOp():
                 return self._keys.combine(op, (), ())  # what is read of it counts, not its name
             case HttpOp() | GitOp():
-                return self._keys.combine(op, self._fetched(op).content, ())
+                return self._keys.combine(op, self.fetched(op).content, ())
             case CopyOp() if any(isinstance(self.graph[source.op], ContextOp) for source in op.sources):
                 return self._context_copy_key(op, input_keys)
             case ExecOp() if any(mount.source for mount in op.mounts):
@@ -77,7 +77,7 @@ class LocalExecutor:
             case ScratchOp() | ContextOp():
                 return Result("", EMPTY)
             case HttpOp() | GitOp():
-                return Result("", Snapshot((self._fetched(op).tree,)))
+                return Result("", Snapshot((self.fetched(op).tree,)))
             case ImageOp():
                 snapshot = load_image(op.diff_ids, self.store, self.settings.owners())
                 return None if snapshot is None else Result("", snapshot)
@@ -157,11 +157,9 @@ class LocalExecutor:
                 return Result(name, inputs[0].snapshot.over(self._path(name)))
         return None
 
-    def _fetched(self, op: HttpOp | GitOp) -> Fetched:
+    def fetched(self, op: HttpOp | GitOp) -> Fetched:
         """Before the first step, while this process is still the user's own: ssh and git look at who calls them."""
-        if isinstance(op, HttpOp):
-            return self.settings.fetcher.http(op.url, op.checksum)
-        return self.settings.fetcher.git(*op)
+        return self.settings.fetcher.fetch(op)
 
     def _path(self, name: str) -> str:
         return self.store.trees.path("snapshots", self.settings.owners(), name)

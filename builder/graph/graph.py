@@ -56,6 +56,9 @@ class GraphBuilder:
             self._notes.setdefault(digest, note)
         return digest
 
+    def __getitem__(self, digest: str) -> Op:
+        return self._ops[digest]
+
     def graph(self, targets: Iterable[str]) -> Graph:
         """The graph pruned to what the targets need."""
         needed = reachable(self._ops, targets)

@@ -11,6 +11,7 @@ With one id no child is needed: the kernel lets a process map its own id itself.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 from builder import _native
@@ -65,7 +66,15 @@ def _enter(maps: IdMaps) -> None:
     _native.mount(b"none", b"/", b"none", MS_REC | MS_PRIVATE, b"")
 
 
+def _await_threads() -> None:
+    """A thread that has been joined may be a moment from its end, and the kernel counts it until then."""
+    until = time.monotonic() + 1
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < until:
+        time.sleep(0.001)
+
+
 def _unshare() -> None:
+    _await_threads()
     _native.unshare(CLONE_NEWUSER | CLONE_NEWNS)
 
 

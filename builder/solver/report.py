@@ -46,6 +46,18 @@ class Report:
         note = self._note(digest)
         self._emit(StepStarted(*self._begin(digest, note)))
 
+    def fetched(self, digest: str, begin: float, end: float, size: int) -> None:
+        """Told of what came over the network before the first step."""
+        if not self._graph.notes.get(digest):
+            return
+        note = self._note(digest)
+        self._seen.add(digest)
+        self.executed += 1
+        self._emit(StepStarted(begin, self._ids[digest], note.stage, note.step, note.span))
+        if size:
+            self._emit(StepLog(end, self._ids[digest], 1, f"{size} bytes"))
+        self._emit(StepFinished(end, self._ids[digest], note.stage, note.step, end - begin))
+
     def finished(self, digest: str, seconds: float) -> None:
         if isinstance(self._graph[digest], MergeOp):
             return

@@ -1,6 +1,6 @@
 """The time that stands for "now" in an image: SOURCE_DATE_EPOCH, or what can be known without asking a clock.
 
-SOURCE_DATE_EPOCH (build argument, then environment) → commit time of a clean git context
+SOURCE_DATE_EPOCH (build argument, environment, global ARG) → commit time of a clean git context
 → creation time of the base image → 0
 """
 
@@ -9,34 +9,56 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.epoch_value import CONTEXT, NAME
 from builder.dockerfile.gitref import parse_gitref
-from builder.errors import UsageError
+from builder.errors import DockerfileError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-NAME = "SOURCE_DATE_EPOCH"
+    from builder.dockerfile.epoch_value import Epoch
+    from builder.errors import BuildError
+
 _LIMIT = 253402300799  # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write
 
 
-def choose(build_args: Mapping[str, str], context: str, base_created: str, times: Mapping[str, int]) -> int:
-    """Seconds of the epoch. UsageError when SOURCE_DATE_EPOCH is no such number, nor names a context.
+def choose(
+    said: Epoch,
+    context: str,
+    base_created: str,
+    times: Mapping[str, int],
+    contexts: Container[str],
+    fetched: int | None = None,
+) -> int:
+    """Seconds of the epoch. Raises for a value that is no such number and names nothing that has a time.
 
-    `times` are when contexts were last changed, "" the main one: of a commit, or of an archive.
+    `times` are when contexts were last changed, "" the main one: of a commit, or of an archive. Of the other
+    `contexts` that is not known: they are directories. `fetched` is the time of what a stage fetches.
     """
-    given = build_args.get(NAME, os.environ.get(NAME, ""))
-    if given in times and given:
-        return times[given]
-    if given == "context" and "" in times:
+    if said.source is not None:
+        return _known(said, fetched)
+    name = "" if said.value == CONTEXT else said.value
+    if said.value and name in times:
+        return times[name]
+    if said.value and name not in contexts:
+        return _number(said)
+    if "" in times and parse_gitref(context) is not None:
         return times[""]
-    if given and given != "context":
-        return _number(given)
-    if "" in times and not given and parse_gitref(context) is not None:
-        return times[""]
-    committed = git_commit_time(context) if given != "context" and os.path.isdir(context) else None
+    committed = git_commit_time(context) if os.path.isdir(context) else None
     if committed is not None:
         return committed
     return _parse_time(base_created) if base_created else 0
+
+
+def _known(said: Epoch, fetched: int | None) -> int:
+    if fetched is not None:
+        return fetched
+    raise _wrong(said, "does not say a time", "the server of its address sends no Last-Modified")
+
+
+def _wrong(said: Epoch, reason: str, hint: str) -> BuildError:
+    text = f"{NAME}={said.value!r} {reason}"
+    return DockerfileError(text, span=said.span, hint=hint) if said.span else UsageError(text, hint=hint)
 
 
 def rfc3339(epoch: int) -> str:
@@ -47,12 +69,15 @@ def rfc3339(epoch: int) -> str:
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
-def _number(text: str) -> int:
-    if text.isdecimal() and int(text) <= _LIMIT:
+def _number(said: Epoch) -> int:
+    text = said.value
+    if text.isascii() and text.isdecimal() and len(text) < 13 and int(text) <= _LIMIT:
         return int(text)
-    raise UsageError(
-        f"{NAME}={text!r} is not a time",
-        hint="give whole seconds since 1970-01-01, as `git log -1 --format=%ct` prints",
+    raise _wrong(
+        said,
+        "is not a time",
+        "give whole seconds since 1970-01-01, as `git log -1 --format=%ct` prints, `context`, or the name of a\n"
+        "  build context or of a stage that is FROM scratch with one ADD of an address",
     )
 
 

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 class Fetched(NamedTuple):
     """`content` identifies the tree, wherever it came from; `time` is in seconds of the epoch, None for unknown.
 
-    `name` is that of the one file of a download, "" for a checkout.
+    `name` is that of the one file of a download, "" for a checkout. `moved` is true when it was not here before
+    this build, `size` the bytes of a download.
     """
 
     tree: str
     content: tuple[str, ...]
     time: int | None = None
     name: str = ""
+    moved: bool = False
+    size: int = 0
 
 
 def identity(*parts: Sequence[object] | object) -> str:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from builder.errors import BuildError
+from builder.graph.ops import GitOp, HttpOp
+from builder.values import NamedTuple
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from builder.events import Flag
     from builder.sources.credentials import Credentials
     from builder.sources.fetched import Fetched
     from builder.store.store import Store
+
+_AT_ONCE = 6
+
+
+class Timed(NamedTuple):
+    """What was found, and when it was looked for (monotonic seconds)."""
+
+    found: Fetched
+    begin: float
+    end: float
 
 
 class Fetcher:
@@ -19,15 +36,10 @@ class Fetcher:
         self._credentials = credentials
         self._cancelled = cancelled
         self._offline = offline
-        self._known: dict[object, Fetched] = {}
+        self._known: dict[HttpOp | GitOp, Timed | BuildError] = {}
 
     def http(self, url: str, checksum: str = "") -> Fetched:
-        from builder.sources.http import HttpSource
-
-        if (url, checksum) not in self._known:
-            source = HttpSource(self._store, self._credentials, self._cancelled, offline=self._offline)
-            self._known[url, checksum] = source.fetch(url, checksum)
-        return self._known[url, checksum]
+        return self.fetch(HttpOp(url, "", checksum))
 
     def git(
         self,
@@ -39,10 +51,49 @@ class Fetcher:
         submodules: bool = True,
         commit_times: bool = False,
     ) -> Fetched:
+        return self.fetch(GitOp(remote, ref, subdir, checksum, keep_git_dir, submodules, commit_times))
+
+    def fetch(self, op: HttpOp | GitOp) -> Fetched:
+        return self.timed(op).found
+
+    def timed(self, op: HttpOp | GitOp) -> Timed:
+        """Raises again what has been raised before: a server is not asked twice for what it has not."""
+        op = _alike(op)
+        if op not in self._known:
+            self._known[op] = self._try(op)
+        known = self._known[op]
+        if isinstance(known, BuildError):
+            raise known
+        return known
+
+    def fetch_all(self, ops: Iterable[HttpOp | GitOp]) -> None:
+        """Several at a time; what cannot be had is told when it is asked for. No thread is left behind."""
+        wanted = [op for op in dict.fromkeys(map(_alike, ops)) if op not in self._known]
+        if len(wanted) < 2:
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
+            self._known.update(zip(wanted, pool.map(self._try, wanted), strict=True))
+
+    def _try(self, op: HttpOp | GitOp) -> Timed | BuildError:
+        begin = time.monotonic()
+        try:
+            return Timed(self._fetch(op), begin, time.monotonic())
+        except BuildError as error:
+            return error
+
+    def _fetch(self, op: HttpOp | GitOp) -> Fetched:
+        if isinstance(op, HttpOp):
+            from builder.sources.http import HttpSource
+
+            source = HttpSource(self._store, self._credentials, self._cancelled, offline=self._offline)
+            return source.fetch(op.url, op.checksum)
         from builder.sources.git import GitSource, Wanted
 
-        wanted = Wanted(remote, ref, subdir, checksum, keep_git_dir, submodules, commit_times)
-        if wanted not in self._known:
-            source = GitSource(self._store, self._credentials, self._cancelled, offline=self._offline)
-            self._known[wanted] = source.fetch(wanted)
-        return self._known[wanted]
+        return GitSource(self._store, self._credentials, self._cancelled, offline=self._offline).fetch(Wanted(*op))
+
+
+def _alike(op: HttpOp | GitOp) -> HttpOp | GitOp:
+    """The name of a download follows from its address."""
+    return op._replace(name="") if isinstance(op, HttpOp) else op

@@ -70,9 +70,10 @@ class GitSource:
         content = ("git", commit, wanted.subdir, *map(str, options))
         name = f"git-{identity(*content)}"
         place = self._store.trees.path("sources", "both", name)
-        if not os.path.isdir(place):
+        known = os.path.isdir(place)
+        if not known:
             place = self._make(wanted, commit, ref, name)
-        return Fetched(place, content, _time(place))
+        return Fetched(place, content, _time(place), moved=not known)
 
     def _make(self, wanted: Wanted, commit: str, ref: str, name: str) -> str:
         with self._store.trees.scratch("checkout") as staged, self._store.trees.scratch("repository") as room:

@@ -75,7 +75,8 @@ class HttpSource:
                 return _fetched(self._path(record), record)
             place = self._store.trees.publish(staged, "sources", "both", download.record["tree"])
         self._store.records.put(key, dict(download.record))
-        return _fetched(place, download.record)
+        size = os.path.getsize(os.path.join(place, DIFF, download.record["name"]))
+        return _fetched(place, download.record)._replace(moved=True, size=size)
 
     def _known(self, key: str) -> dict[str, str] | None:
         """The record of an address, if it is whole and its tree is still there."""

@@ -16,7 +16,7 @@ import stat
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import _native
-from builder.dockerfile.gitref import parse_gitref, redacted
+from builder.dockerfile.gitref import parse_gitref, redacted, ref_to_fetch
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError, NotFound, UsageError
 from builder.layers.tree import DIFF, STAT_XATTR
@@ -177,7 +177,7 @@ class _Opening:
         keep = found.keep_git_dir if found.keep_git_dir is not None else self._keep_git_dir
         checkout = self._fetcher.git(
             found.remote,
-            found.ref or "",
+            ref_to_fetch(found, found.checksum or ""),
             found.subdir or "",
             found.checksum or "",
             keep,

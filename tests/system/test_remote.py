@@ -267,3 +267,69 @@ def test_the_time_of_a_context(rbuild: Rbuild, web: Web) -> None:
     (web.root / "c.tgz").write_bytes(content)
     words = ["--build-arg", "SOURCE_DATE_EPOCH=context", f"{web.url}/c.tgz"]
     assert members(rbuild, *words)["Dockerfile"].mtime == 1_000_000
+
+
+@pytest.mark.parametrize(("path", "when"), [("/a", 784111777), ("/r.git", 1_000_000_000), ("/r.git#v1", 1_000_000_000)])
+def test_a_stage_says_the_time(rbuild: Rbuild, web: Web, context: Path, path: str, when: int) -> None:
+    """The stage is in no image: only its time is."""
+    web.repository("r", "echo 1 >a")
+    (web.root / "a").write_text("1")
+    stage = f"FROM scratch AS Dated\nARG URL\nADD ${{URL:-{web.url}{path}}} /\n"
+    write_context(context, f"ARG SOURCE_DATE_EPOCH=dated\n{stage}FROM scratch\nCOPY a /\n", {"a": "1"})
+    assert members(rbuild, context)["a"].mtime == when
+    words = ["--build-arg", "SOURCE_DATE_EPOCH=12", context]
+    assert members(rbuild, *words)["a"].mtime == 12
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "FROM scratch AS dated\nADD a /\n",
+        "FROM scratch AS dated\n",
+        "FROM scratch AS dated\nADD {url}/a {url}/b /\n",
+        "FROM scratch AS dated\nADD {url}/a a /\n",
+        "FROM scratch AS dated\nADD {url}/a /\nENV a=1\n",
+        "FROM scratch AS base\nFROM base AS dated\nADD {url}/a /\n",
+    ],
+)
+def test_other_stages_say_no_time(rbuild: Rbuild, web: Web, context: Path, stage: str) -> None:
+    (web.root / "a").write_text("1")
+    write_context(context, f"{stage.format(url=web.url)}FROM scratch\nCOPY a /\n", {"a": "1"})
+    run = rbuild("--isolation=none", "--build-arg", "SOURCE_DATE_EPOCH=dated", context, status=1)
+    assert "the stage 'dated' does not say a time" in run.stderr
+
+
+def test_the_time_by_a_global_arg(rbuild: Rbuild, context: Path) -> None:
+    def dated(value: str, *words: str) -> int:
+        text = f"ARG SOURCE_DATE_EPOCH={value}\nFROM scratch\nCOPY a /\n"
+        write_context(context, text, {"a": "1"})
+        return int(members(rbuild, *words, context)["a"].mtime)
+
+    assert dated("77") == 77
+    assert dated("77", "--build-arg", "SOURCE_DATE_EPOCH=") == 0
+    assert dated("${UNKNOWN}") == 0
+    assert dated("context") == 0
+    assert dated("here", "--build-context", f"here={context}") == 0
+
+
+@pytest.mark.parametrize("value", ["nowhere", "-1", "1.5", "\u0661", "9" * 5000, "253402300800"])
+def test_what_is_no_time_is_refused(rbuild: Rbuild, context: Path, value: str) -> None:
+    write_context(context, f"ARG SOURCE_DATE_EPOCH={value}\nFROM scratch\nLABEL a=1\n")
+    run = rbuild("--isolation=none", context, status=1)
+    assert "is not a time" in run.stderr
+    assert "Dockerfile:1" in run.stderr
+    run = rbuild("--isolation=none", "--build-arg", f"SOURCE_DATE_EPOCH={value}", context, status=2)
+    assert "is not a time" in run.stderr
+
+
+def test_fetch_by_commit(rbuild: Rbuild, web: Web, context: Path) -> None:
+    """The branch that is named need not be there; the commit is."""
+    commit = web.repository("r", "echo 1 >a")
+    query = f"ref=gone&fetch-by-commit&checksum={commit}"
+    write_context(context, f"FROM scratch\nADD {web.url}/r.git?{query} /\n")
+    assert "a" in members(rbuild, context)
+    write_context(context, f"FROM scratch\nADD {web.url}/r.git?fetch-by-commit&checksum={commit[:9]} /\n")
+    run = rbuild("--isolation=none", context, status=1)
+    assert "Dockerfile:2" in run.stderr
+    assert "fetch-by-commit of a git reference needs the whole commit" in run.stderr
+    assert "needs the whole commit" in fails(rbuild, f"{web.url}/r.git?fetch-by-commit")
