@@ -20,6 +20,7 @@ class ContextTree:
     def __init__(self, root: str, ignore: Ignore) -> None:
         self.root = root
         self.ignore = ignore
+        self._needed: dict[str, bool] = {}
         self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -63,7 +64,18 @@ class ContextTree:
     def _shown(self, path: str, is_dir: bool) -> bool:
         if not self.ignore.excluded(path):
             return True
-        return is_dir and self.ignore.may_contain_included(path)
+        return is_dir and self.ignore.may_contain_included(path) and self._holds_included(path)
+
+    def _holds_included(self, path: str) -> bool:
+        """An excluded directory is only there for what a `!` rule includes in it again."""
+        if path not in self._needed:
+            try:
+                with os.scandir(os.path.join(self.root, path)) as items:
+                    found = [(join(path, item.name), item.is_dir(follow_symlinks=False)) for item in items]
+            except OSError as error:
+                raise unreadable(path, error) from error
+            self._needed[path] = any(self._shown(child, is_dir) for child, is_dir in found)
+        return self._needed[path]
 
     def _describe(self, path: str, found: os.stat_result) -> Entry:
         inode = (found.st_dev, found.st_ino)
