@@ -108,12 +108,14 @@ class StageRules:
                 yield from self._ignored(item)
 
     def _undefined(self, item: ins.Instruction) -> Iterator[Finding]:
-        known = {*self.scope.variables, *self.scope.declared}
         missing: set[str] = set()
         for word in _words(item, self.build_args):
             missing |= expanded(word, self.scope.variables, self.escape).unmatched
         for body in _bodies(item):
             missing |= expand(body, self.scope.variables, Style(quotes_are_text=True)).unmatched
+        if not missing:
+            return
+        known = {*self.scope.variables, *self.scope.declared}
         for name in sorted(missing - known):
             near = suggestion(name, known)
             # A base that nobody looked up may define any name; one that is nearly a known one is misspelt.
@@ -127,10 +129,10 @@ class StageRules:
                 for name, default in item.items:
                     self._declare(name, default)
             case ins.Env():
-                scope = dict(self.scope.variables)
-                for key, value in item.pairs:
-                    self.scope.variables[self._text(key, scope)] = self._text(value, scope)
-                    self.scope.env.add(self._text(key, scope))
+                scope = self.scope.variables
+                pairs = [(self._text(key, scope), self._text(value, scope)) for key, value in item.pairs]
+                scope.update(pairs)
+                self.scope.env.update(key for key, _ in pairs)
             case ins.Shell():
                 self.scope.shell = item.argv
             case ins.Workdir():
