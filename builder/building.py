@@ -17,7 +17,7 @@ from builder.dockerfile.checks import traps
 from builder.dockerfile.checks.policy import BUILD_ARG
 from builder.dockerfile.checks.rules import Finding
 from builder.errors import BuildError, DockerfileError, UsageError
-from builder.executor.local import LocalExecutor, Result
+from builder.executor.local import LocalExecutor, Result, asked
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from builder.oci.descriptor import Descriptor
     from builder.request import BuildRequest
     from builder.sandbox.tiers import Tier
+    from builder.sources.fetcher import Asked
 
 
 _PROXIES = frozenset(
@@ -281,9 +282,9 @@ class _Work:
             refuse=self._refuse,
         )
 
-    def _fetches(self) -> dict[str, HttpOp | GitOp]:
+    def _fetches(self) -> dict[str, Asked]:
         needed = self._graph.order(self._planned.targets)
-        return {digest: op for digest in needed if isinstance(op := self._graph[digest], HttpOp | GitOp)}
+        return {digest: asked(op) for digest in needed if isinstance(op := self._graph[digest], HttpOp | GitOp)}
 
     def _output(self, key: str, stream: int, line: bytes) -> None:
         self.report.output(key, stream, line)
@@ -366,8 +367,8 @@ class _Work:
                     time.monotonic(), self._planned.file, self._planned.plans[0].stage, steps, self._tier or ""
                 )
             )
-            for digest, op in self._fetches().items():
-                found, begin, end = self._planned.fetcher.timed(op)
+            for digest, wanted in self._fetches().items():
+                found, begin, end = self._planned.fetcher.timed(wanted)
                 if found.moved:
                     self.report.fetched(digest, begin, end, found.size)
             unused = {name for plan in self._planned.plans for name in plan.unused_args}

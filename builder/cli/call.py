@@ -49,8 +49,15 @@ def answer(request: BuildRequest, call: str, console: Console) -> int:
 
 
 def _asked(request: BuildRequest) -> tuple[Definition, Matter]:
+    from builder.dockerfile.gitref import redacted
     from builder.oci.platform import host, parse_platform
 
+    for source in (request.context, request.dockerfile or ""):
+        if source == "-" or source.startswith(("http://", "https://")) or not os.path.isdir(request.context):
+            raise UsageError(
+                f"--call reads a local directory and Dockerfile, and not {redacted(source)}",
+                hint="every build checks too: rbuild build tells what is found",
+            )
     definition = read_dockerfile(request.context, request.dockerfile)
     given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
     args = {name: value for name, value in given if value is not None}

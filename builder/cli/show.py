@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from builder.cli.request import context, dockerfile, request_of
+from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from builder.cli.argv import Arguments
@@ -14,11 +15,24 @@ if TYPE_CHECKING:
 
 
 def parse(arguments: Arguments, console: Console, doors: Doors) -> int:
+    from builder.dockerfile.gitref import redacted
+
     here = context(arguments)
-    path = dockerfile(arguments, here) or os.path.join(here, "Dockerfile")
-    with open(path, "rb") as file:
-        content = file.read()
-    console.out(_ended(doors.dockerfile_text(content, os.path.normpath(path))))
+    given = dockerfile(arguments, here)
+    if "-" in (here, given):
+        with open(0, "rb", closefd=False) as file:
+            console.out(_ended(doors.dockerfile_text(file.read(), "Dockerfile")))
+        return 0
+    for source in filter(None, (given, here)):
+        if not os.path.exists(source):
+            raise UsageError(
+                f"parse reads a local Dockerfile or standard input, and not {redacted(source)}",
+                hint="rbuild plan fetches what is elsewhere",
+            )
+    from builder.sources.definition import read_dockerfile
+
+    found = read_dockerfile(here, given)
+    console.out(_ended(doors.dockerfile_text(found.content, found.file)))
     return 0
 
 

@@ -19,6 +19,7 @@ from builder.executor.traps import Traps
 from builder.graph import ops
 from builder.graph.ops import ContextOp, CopyOp, ExecOp, GitOp, HttpOp, ImageOp, MergeOp, ScratchOp
 from builder.snapshots.snapshot import EMPTY, Snapshot
+from builder.sources.fetcher import Asked
 from builder.sources.hashes import FileHashes
 from builder.sources.image import load_image, unpack_image
 from builder.values import NamedTuple
@@ -159,7 +160,7 @@ class LocalExecutor:
 
     def fetched(self, op: HttpOp | GitOp) -> Fetched:
         """Before the first step, while this process is still the user's own: ssh and git look at who calls them."""
-        return self.settings.fetcher.fetch(op)
+        return self.settings.fetcher.fetch(asked(op))
 
     def _path(self, name: str) -> str:
         return self.store.trees.path("snapshots", self.settings.owners(), name)
@@ -175,6 +176,11 @@ class LocalExecutor:
             trees.publish(staged, "snapshots", self.settings.owners(), name)
         self._cache.remember(key, name, traps.found)
         return Result(name, inputs[0].over(self._path(name)))
+
+
+def asked(op: HttpOp | GitOp) -> Asked:
+    """The name of a download is none of the server's business: it follows from the address."""
+    return Asked("http", (op.url, op.checksum)) if isinstance(op, HttpOp) else Asked("git", tuple(op))
 
 
 def _merged(inputs: Sequence[Result]) -> Result:

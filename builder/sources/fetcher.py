@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError
-from builder.graph.ops import GitOp, HttpOp
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -18,6 +17,13 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 _AT_ONCE = 6
+
+
+class Asked(NamedTuple):
+    """`words` are what `Fetcher.http` or `Fetcher.git` take, all of them."""
+
+    kind: str  # http or git
+    words: tuple[Any, ...]
 
 
 class Timed(NamedTuple):
@@ -36,10 +42,10 @@ class Fetcher:
         self._credentials = credentials
         self._cancelled = cancelled
         self._offline = offline
-        self._known: dict[HttpOp | GitOp, Timed | BuildError] = {}
+        self._known: dict[Asked, Timed | BuildError] = {}
 
     def http(self, url: str, checksum: str = "") -> Fetched:
-        return self.fetch(HttpOp(url, "", checksum))
+        return self.fetch(Asked("http", (url, checksum)))
 
     def git(
         self,
@@ -51,24 +57,23 @@ class Fetcher:
         submodules: bool = True,
         commit_times: bool = False,
     ) -> Fetched:
-        return self.fetch(GitOp(remote, ref, subdir, checksum, keep_git_dir, submodules, commit_times))
+        return self.fetch(Asked("git", (remote, ref, subdir, checksum, keep_git_dir, submodules, commit_times)))
 
-    def fetch(self, op: HttpOp | GitOp) -> Fetched:
-        return self.timed(op).found
+    def fetch(self, one: Asked) -> Fetched:
+        return self.timed(one).found
 
-    def timed(self, op: HttpOp | GitOp) -> Timed:
+    def timed(self, one: Asked) -> Timed:
         """Raises again what has been raised before: a server is not asked twice for what it has not."""
-        op = _alike(op)
-        if op not in self._known:
-            self._known[op] = self._try(op)
-        known = self._known[op]
+        if one not in self._known:
+            self._known[one] = self._try(one)
+        known = self._known[one]
         if isinstance(known, BuildError):
             raise known
         return known
 
-    def fetch_all(self, ops: Iterable[HttpOp | GitOp]) -> None:
+    def fetch_all(self, asked: Iterable[Asked]) -> None:
         """Several at a time; what cannot be had is told when it is asked for. No thread is left behind."""
-        wanted = [op for op in dict.fromkeys(map(_alike, ops)) if op not in self._known]
+        wanted = [one for one in dict.fromkeys(asked) if one not in self._known]
         if len(wanted) < 2:
             return
         from concurrent.futures import ThreadPoolExecutor
@@ -76,24 +81,21 @@ class Fetcher:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
             self._known.update(zip(wanted, pool.map(self._try, wanted), strict=True))
 
-    def _try(self, op: HttpOp | GitOp) -> Timed | BuildError:
+    def _try(self, one: Asked) -> Timed | BuildError:
         begin = time.monotonic()
         try:
-            return Timed(self._fetch(op), begin, time.monotonic())
+            return Timed(self._fetch(one), begin, time.monotonic())
         except BuildError as error:
             return error
 
-    def _fetch(self, op: HttpOp | GitOp) -> Fetched:
-        if isinstance(op, HttpOp):
+    def _fetch(self, one: Asked) -> Fetched:
+        if one.kind == "http":
             from builder.sources.http import HttpSource
 
             source = HttpSource(self._store, self._credentials, self._cancelled, offline=self._offline)
-            return source.fetch(op.url, op.checksum)
+            return source.fetch(*one.words)
         from builder.sources.git import GitSource, Wanted
 
-        return GitSource(self._store, self._credentials, self._cancelled, offline=self._offline).fetch(Wanted(*op))
-
-
-def _alike(op: HttpOp | GitOp) -> HttpOp | GitOp:
-    """The name of a download follows from its address."""
-    return op._replace(name="") if isinstance(op, HttpOp) else op
+        return GitSource(self._store, self._credentials, self._cancelled, offline=self._offline).fetch(
+            Wanted(*one.words)
+        )

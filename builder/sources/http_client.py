@@ -8,7 +8,7 @@ whom credentials go, how often is tried again, and how long is waited.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import redacted
@@ -124,7 +124,8 @@ class Client:
                 answer = connection.getresponse()
                 watch.heard()
                 got = {name.lower(): value for name, value in answer.getheaders()}
-                yield Response(answer.status, url, got, _reader(url, answer, watch))
+                with closing(answer):  # it has a descriptor of its own
+                    yield Response(answer.status, url, got, _reader(url, answer, watch))
         finally:
             connection.close()
 

@@ -413,3 +413,23 @@ def test_of_several_downloads_the_first_failure_is_told(rbuild: Rbuild, web: Web
     run = rbuild("--isolation=none", context, status=4)
     assert "Dockerfile:3" in run.stderr
     assert web.statuses("/no") == [404]
+
+
+# --- the early steps alone ---
+
+
+@pytest.mark.parametrize("words", [["parse", "-"], ["parse", "-f", "-", "."], ["plan", "-"], ["plan", "-f", "-", "."]])
+def test_the_early_steps_read_standard_input(rbuild: Rbuild, words: list[str]) -> None:
+    run = subprocess.run(
+        [rbuild.command, *words], input=b"FROM scratch\nWORKDIR /b\n", env=rbuild.environment, capture_output=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert b"/b" in run.stdout
+
+
+def test_plan_fetches_and_parse_refuses_what_is_elsewhere(rbuild: Rbuild, web: Web) -> None:
+    web.repository("r", "printf 'FROM scratch\\nWORKDIR /b\\n' >Dockerfile")
+    assert "/b" in rbuild("plan", f"{web.url}/r.git").stdout
+    for words in (["parse"], ["build", "--check"]):
+        run = rbuild(*words, f"{web.url.replace('://', '://u:hush@')}/r.git", status=2)
+        assert f"not {web.url}/r.git" in run.stderr
