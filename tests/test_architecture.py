@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "dockerfile": f"{GROUND} graph",
     "solver": f"{GROUND} graph",
     "snapshots": f"{GROUND} store layers sandbox",
-    "sources": f"{GROUND} graph store layers sandbox snapshots dockerfile",
+    "sources": f"{GROUND} store layers sandbox snapshots dockerfile",
     "exporters": f"{GROUND} store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
     "request": GROUND + " exporters layers",
