@@ -8,6 +8,7 @@ from builder.dockerfile.ignore import Ignore, parse_ignore
 from builder.errors import BuildError, NotFound
 from builder.values import NamedTuple
 
+STDIN = "<stdin>"  # how a Dockerfile on standard input is called
 _DEFAULT = "Dockerfile"
 
 

@@ -21,7 +21,7 @@ from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError, NotFound, UsageError
 from builder.layers.tree import DIFF, STAT_XATTR
 from builder.sources.context import ContextTree, open_context
-from builder.sources.definition import Definition, read_dockerfile, read_ignore
+from builder.sources.definition import STDIN, Definition, read_dockerfile, read_ignore
 from builder.sources.resolver import parse_contexts
 from builder.store.paths import store_errors
 from builder.values import NamedTuple
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
 
-STDIN = "<stdin>"  # how a Dockerfile on standard input is called
 _HTTP = re.compile(r"https?://")
 _LARGEST_DOCKERFILE = 16 << 20
 _ENOUGH = 1 << 16

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile import stages as stages_of
 from builder.dockerfile.stages import Stage, StageGraph
 from builder.dockerfile.words import Expansion, Style, expand
+from builder.errors import DockerfileError
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -81,7 +82,20 @@ def _declare(arg: Arg, scope: dict[str, str], given: Mapping[str, str], escape: 
 
 
 def expanded(word: str, scope: Mapping[str, str], escape: str) -> Expansion:
-    return expand(word, scope, Style(escape))
+    """What cannot be expanded is not for the checks to tell: the build does, where it is needed."""
+    return _expanded(word, scope, Style(escape))
+
+
+def expanded_body(body: str, scope: Mapping[str, str]) -> Expansion:
+    """The same for the lines of a heredoc."""
+    return _expanded(body, scope, Style(quotes_are_text=True))
+
+
+def _expanded(text: str, scope: Mapping[str, str], style: Style) -> Expansion:
+    try:
+        return expand(text, scope, style)
+    except DockerfileError:
+        return Expansion(text, (text,), frozenset(), frozenset())
 
 
 def stage_graph(dockerfile: Dockerfile, given: Globals) -> StageGraph:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from builder.dockerfile import instructions as ins
-from builder.dockerfile.checks.matter import expanded
+from builder.dockerfile.checks.matter import expanded, expanded_body
 from builder.dockerfile.checks.near import suggestion
 from builder.dockerfile.checks.rules import Finding
 from builder.dockerfile.ignore import clean
-from builder.dockerfile.words import Style, expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -112,7 +111,7 @@ class StageRules:
         for word in _words(item, self.build_args):
             missing |= expanded(word, self.scope.variables, self.escape).unmatched
         for body in _bodies(item):
-            missing |= expand(body, self.scope.variables, Style(quotes_are_text=True)).unmatched
+            missing |= expanded_body(body, self.scope.variables).unmatched
         if not missing:
             return
         known = {*self.scope.variables, *self.scope.declared}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,36 @@ def test_a_build_error_is_told_with_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["lint", "outline,format=yaml", "check,format=xml"])
 def test_an_unknown_call_is_refused(tmp_path: Path, call: str) -> None:
     assert rbuild(tmp_path, "FROM scratch\n", f"--call={call}").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("FROM scratch AS a\nFROM a\nCOPY --from=7 /x /\n", ":3", "no stage number 7"),
+        ("FROM scratch\nEXPOSE 99999\n", ":2", "port"),
+        ("FROM scratch\nRUN --network=host true\n", ":2", "network.host"),
+        ("FROM scratch\nENV A=${B:?need}\nFROM base\n", "", ""),
+        ("FROM base\nENV A=${B:?need}\n", "", ""),
+    ],
+)
+def test_what_would_end_a_build_ends_the_check(tmp_path: Path, text: str, place: str, message: str) -> None:
+    """As far as no base has to be looked up, and in the stages that the target needs."""
+    done = rbuild(tmp_path, text, "--check")
+    assert done.returncode == (1 if place else 0), done.stdout
+    assert place in done.stdout and message in done.stdout
+
+
+def test_a_dockerfile_on_standard_input(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM another\n")
+    for words in (["-f", "-", "."], ["-"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "builder", "build", "--check", *words],
+            input="FROM scratch\nCMD run it\n",
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1, done.stderr
+        assert "<stdin>:2\n" in done.stdout and ">>> 2 | CMD run it" in done.stdout
