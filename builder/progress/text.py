@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # Select Graphic Rendition: colours and weights. Every other escape sequence can move the cursor, set
 # the title or answer as if typed, and the output of a step is not trusted with any of that.
 _SGR = r"\x1b\[[0-9;:]*m"
-# The surrogates are bytes that are not UTF-8 (PEP 383).
-_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]"
 _RESET = "\x1b[0m"
 
 
@@ -23,7 +22,8 @@ def printable(line: str, *, colour: bool = False) -> str:
     # Most lines end here; and the expressions are compiled by the first that does not, not at start-up.
     if line.isprintable():
         return line
-    pieces = [re.sub(_CONTROL, _caret, piece) for piece in re.split(_SGR, line)]
+    carets = _carets()
+    pieces = [piece.translate(carets) for piece in re.split(_SGR, line)]
     if not colour:
         return "".join(pieces)
     colours = re.findall(_SGR, line)
@@ -31,9 +31,11 @@ def printable(line: str, *, colour: bool = False) -> str:
     return woven + _RESET if colours else woven
 
 
-def _caret(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"\\x{code & 0xFF:02x}"
+@cache
+def _carets() -> dict[int, str]:
+    """Control characters but the tab; the surrogates are bytes that are not UTF-8 (PEP 383)."""
+    codes = [*range(0x20), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00)]
+    return {code: f"^{chr(code ^ 0x40)}" if code < 0x80 else f"\\x{code & 0xFF:02x}" for code in codes if code != 9}
 
 
 def label(step: str, id: str) -> str:
