@@ -16,7 +16,7 @@ from tests.support.tools import need_tool
 # What "make test" tries is the same every time; "make fuzz" looks for what is new.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", PATIENT, derandomize=True)
-settings.register_profile("fuzz", PATIENT, max_examples=4_000)
+settings.register_profile("fuzz", PATIENT, max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
