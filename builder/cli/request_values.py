@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from builder.request import Secret
 
-_SIZE = re.compile(r"(\d+)(?:\.(\d+))? ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 _ANNOTATION = re.compile(
     r"(?:(?P<levels>(?:(?:manifest|index|manifest-descriptor|index-descriptor)(?:\[[^]]*\])?,?)+):)?"
     r"(?P<key>[^=]+)=(?P<value>.*)",
@@ -134,12 +133,12 @@ def size(option: str, text: str | None) -> int:
     """Bytes of `64m`, `1.5g`, `4096`; units are powers of 1024. 0 where nothing is given."""
     if not text:
         return 0
-    match = _SIZE.fullmatch(text) if len(text) < 100 else None
-    if not match:
+    from builder.dockerfile.sizes import parse_size
+
+    found = parse_size(text)
+    if found is None:
         raise UsageError(f"{option} {text}: expected a size", hint="like 64m or 1g")
-    whole, fraction, unit = match.groups()
-    scale = 1 << 10 * " kmgtp".index(unit.lower() or " ")
-    return int(whole) * scale + int(fraction or 0) * scale // int(10 ** len(fraction or ""))
+    return found
 
 
 def entitlements(texts: Sequence[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile.faults import Fault, did_you_mean
 from builder.dockerfile.instructions import Mount, MountSpec
+from builder.dockerfile.sizes import parse_size
 from builder.dockerfile.words import process_word
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 _SHARING = ("shared", "private", "locked")
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
-_SIZE = re.compile(r"(\d+)(?:\.(\d+))? ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 _FIELD = re.compile(r'"(?P<quoted>(?:[^"]|"")*)"|(?P<plain>[^",]*)')
 _VARIABLE = re.compile(r"\$.", re.DOTALL)
 
@@ -198,10 +198,7 @@ def _number(key: str, values: dict[str, str | None], *, base: int) -> int | None
 
 
 def _size(value: str) -> int:
-    """Bytes of `64m`, `1.5GiB`, `4096`: units are powers of 1024."""
-    match = _SIZE.fullmatch(value) if len(value) < 100 else None
-    if not match:
+    found = parse_size(value)
+    if found is None:
         raise Fault(f"invalid value for size: {value!r}", near=f"size={value}", hint="like 64m or 1g")
-    whole, fraction, unit = match.groups()
-    scale = 1 << 10 * " kmgtp".index(unit.lower() or " ")
-    return int(whole) * scale + int(fraction or 0) * scale // int(10 ** len(fraction or ""))
+    return found

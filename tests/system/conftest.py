@@ -17,6 +17,7 @@ from builder.sandbox import idmaps, probe
 from builder.sandbox.tiers import Tier
 from tests.support.builds import build_busybox, build_go
 from tests.support.rootfs import BUSYBOX, Place
+from tests.support.web import Web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,3 +80,17 @@ def podman(tmp_path: Path) -> Iterator[list[str | Path]]:
     yield command
     subprocess.run([str(word) for word in [*command, "rmi", "--all", "--force"]], capture_output=True, check=False)
     shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    (tmp_path / "www").mkdir()
+    server = Web(tmp_path / "www")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    (tmp_path / "context").mkdir()
+    return tmp_path / "context"

@@ -25,25 +25,10 @@ from tests.support.web import Web
 from tests.system.test_remote import archive, fails, members, piped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from builder.sources.http_client import Response
-    from tests.support.command import Rbuild, tier_works
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    server = Web(tmp_path / "www")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    (tmp_path / "context").mkdir()
-    return tmp_path / "context"
+    from tests.support.command import Rbuild
 
 
 def packed(*entries: tarfile.TarInfo, dockerfile: str = "FROM scratch\nCOPY . /\n") -> bytes:

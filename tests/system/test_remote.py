@@ -6,7 +6,6 @@ import hashlib
 import io
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,6 @@ import pytest
 from tests.support.builds import build, write_context
 from tests.support.command import Rbuild
 from tests.support.web import Web
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    server = Web(tmp_path / "www")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    (tmp_path / "context").mkdir()
-    return tmp_path / "context"
 
 
 def members(rbuild: Rbuild, *words: str | Path, cwd: Path | None = None) -> dict[str, tarfile.TarInfo]:

@@ -38,23 +38,7 @@ METADATA = [
 ]
 LINE = st.one_of(
     st.tuples(
-        st.sampled_from(
-            [
-                "ENV",
-                "LABEL",
-                "ARG",
-                "USER",
-                "EXPOSE",
-                "VOLUME",
-                "STOPSIGNAL",
-                "SHELL",
-                "CMD",
-                "ENTRYPOINT",
-                "WORKDIR",
-                "RUN",
-                "MAINTAINER",
-            ]
-        ),
+        st.sampled_from([*METADATA, "MAINTAINER"]),
         st.one_of(VALUE, st.tuples(st.sampled_from("ab"), VALUE).map("=".join), st.just('["a"]')),
     ).map(" ".join),
     st.tuples(st.sampled_from(["COPY", "ADD", "COPY --from=s", "COPY --from=1", "COPY --from=$a"]), VALUE, VALUE).map(
