@@ -16,15 +16,15 @@ from builder.dockerfile import epoch_value
 from builder.dockerfile.checks import traps
 from builder.dockerfile.checks.policy import BUILD_ARG
 from builder.dockerfile.checks.rules import Finding
-from builder.errors import BuildError, DockerfileError, UsageError
+from builder.errors import BuildError, DockerfileError
 from builder.executor.local import LocalExecutor, Result, asked
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
-from builder.graph.ops import ExecOp, GitOp, HttpOp, inputs, makes_layer
+from builder.graph.ops import ExecOp, GitOp, HttpOp, makes_layer
+from builder.images import alone, image_of, joined
 from builder.oci.annotations import Annotations
-from builder.oci.assemble import assemble, assemble_index
-from builder.oci.descriptor import CREATED, describe
+from builder.oci.descriptor import CREATED
 from builder.oci.reference import parse_reference
 from builder.planning import Planned
 from builder.request import BuildResult
@@ -34,7 +34,6 @@ from builder.solver.report import Report
 from builder.solver.solver import Solver
 from builder.sources import epoch
 from builder.store.store import Store
-from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +43,10 @@ if TYPE_CHECKING:
     from builder.events import Emit, Flag
     from builder.exporters.exporter import Rootfs
     from builder.exporters.spec import Output
+    from builder.images import Built
     from builder.layers.codec import Compression
     from builder.layers.tree import Owners
-    from builder.oci.assemble import Image, Layer
-    from builder.oci.config import ImageConfig
-    from builder.oci.descriptor import Descriptor
+    from builder.oci.assemble import Layer
     from builder.request import BuildRequest
     from builder.sandbox.tiers import Tier
     from builder.sources.fetcher import Asked
@@ -59,26 +57,6 @@ _PROXIES = frozenset(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
     for spelled in (name, name.lower())
 )
-
-
-class Built(NamedTuple):
-    """What a build made: one image for each platform, and the descriptor of the manifest or index that is the result.
-
-    `index_bytes` are empty where there is no index.
-    """
-
-    images: tuple[Image, ...]
-    result: Descriptor
-    index_bytes: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all layers and documents."""
-        return sum(image.size for image in self.images) + len(self.index_bytes)
-
-    @property
-    def config_digest(self) -> str:
-        return "" if self.index_bytes else self.images[0].config.digest
 
 
 class Never:
@@ -148,7 +126,7 @@ class _Work:
         self._planned.fetcher.fetch_all(self._fetches().values())
         self._keys = solver_keys.all_keys(self._graph, self._executor, self._planned.targets)
         if isinstance(self._cache, PartialCache):
-            self._cache.fresh = frozenset(self._keys[digest] for digest in self._fresh())
+            self._cache.fresh = frozenset(self._keys[digest] for digest in self._planned.fresh())
         self._executor.save_hashes()
         self._epochs = [self._epoch(plan) for plan in self._planned.plans]
         self.report = Report(self._graph, self._keys, emit)
@@ -168,30 +146,13 @@ class _Work:
         self._announce()
         self._judge()
         self._tell_cached()
-        return self._joined([self._image(*pair, layers) for pair, layers in zip(pairs, known, strict=True)])
-
-    def _image(self, plan: Plan, packing: Packing, layers: Sequence[Layer | None]) -> Image:
-        base = plan.base.layers if plan.base else ()
-        config = self._config(plan, packing.epoch)
-        annotations = self._annotations.of("manifest", config.platform)
-        return assemble(config, [*base, *(layer for layer in layers if layer)], annotations)
-
-    def _joined(self, images: list[Image]) -> Built:
-        """One image is the result itself; those of several platforms get an index."""
-        of_index = self._annotations.of("index")
-        if not self._planned.is_index:
-            if of_index:
-                raise UsageError(
-                    "--annotation index: there is no index, one platform is built", hint="leave index: away"
-                )
-            return Built(tuple(images), images[0].manifest)
-        described = []
-        for platform, image in zip(self._planned.platforms, images, strict=True):
-            own = self._annotations.of("manifest-descriptor", platform)
-            described.append((image.manifest.annotated(*own) if own else image.manifest, platform))
-        index = assemble_index(described, of_index)
-        raw = index.encode()
-        return Built(tuple(images), describe(index.media_type, raw), raw)
+        made = [
+            image_of(plan, packing.epoch, [layer for layer in layers if layer], self._annotations)
+            for (plan, packing), layers in zip(pairs, known, strict=True)
+        ]
+        if self._planned.is_index:
+            return joined(made, self._planned.platforms, self._annotations)
+        return alone(made[0], self._annotations)
 
     @property
     def created(self) -> str:
@@ -256,14 +217,6 @@ class _Work:
         if self._request.strict and span and self._planned.counts(trap := Finding(rule, detail, span)):
             raise traps.error([trap])
 
-    def _fresh(self) -> set[str]:
-        """The ops of --no-cache-filter and all that stands on them."""
-        fresh = {digest for plan in self._planned.plans for digest in plan.fresh}
-        for digest in self._graph.order(self._planned.targets):
-            if fresh.intersection(inputs(self._graph[digest])):
-                fresh.add(digest)
-        return fresh & set(self._keys)
-
     def _settings(self) -> ExecutorSettings:
         return ExecutorSettings(
             contexts=self._planned.contexts,
@@ -294,14 +247,6 @@ class _Work:
         fetched = self._executor.fetched(plan.epoch.source).time if plan.epoch.source else None
         inputs = self._planned.inputs
         return epoch.choose(plan.epoch, self._request.context, created, inputs.times, inputs.contexts, fetched)
-
-    def _config(self, plan: Plan, when: int) -> ImageConfig:
-        """The config of the plan, dated: this build's history begins after that of the base."""
-        created = epoch.rfc3339(when)
-        config = plan.config
-        old = len(plan.base.config.history) if plan.base else 0
-        told = tuple(entry._replace(created=created) for entry in config.history[old:])
-        return config._replace(created=created, history=(*config.history[:old], *told))
 
     def _known_layer(self, digest: str, packing: Packing) -> Layer | None:
         name = self._cache.find(self._keys[digest])

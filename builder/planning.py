@@ -20,6 +20,7 @@ from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.errors import BuildError
 from builder.graph.graph import GraphBuilder
+from builder.graph.ops import inputs
 from builder.oci.platform import host, parse_platform
 from builder.sources.credentials import Credentials, secret_reader
 from builder.sources.fetcher import Fetcher
@@ -116,6 +117,15 @@ class Planned:
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
+
+    def fresh(self) -> set[str]:
+        """The ops of --no-cache-filter and all that stands on them."""
+        wanted = {digest for plan in self.plans for digest in plan.fresh}
+        found: set[str] = set()
+        for digest in self.graph.order(self.targets):
+            if digest in wanted or found.intersection(inputs(self.graph[digest])):
+                found.add(digest)
+        return found
 
     def _matter(self, platform: Platform, ignore: Ignore) -> Matter:
         named = frozenset(self._named.images) | frozenset(self._named.directories)

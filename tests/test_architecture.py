@@ -33,8 +33,9 @@ MAY_IMPORT = {
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
     "request": GROUND + " exporters layers",
     "planning": f"{GROUND} request graph store dockerfile sources",
-    "building": f"{GROUND} request planning graph store layers sandbox dockerfile solver snapshots sources exporters "
-    "executor",
+    "images": f"{GROUND} dockerfile sources",
+    "building": f"{GROUND} request planning images graph store layers sandbox dockerfile solver snapshots sources "
+    "exporters executor",
     "progress": "values errors events",
     "cli": f"{GROUND} progress request building dockerfile store layers sandbox sources exporters",
 }
