@@ -193,3 +193,18 @@ def test_files_for_scripts_of_an_index_and_of_an_image(rbuild: Rbuild, tmp_path:
         assert meta["containerimage.descriptor"]["annotations"] == created
         assert (tmp_path / "id").read_text() == meta.get("containerimage.config.digest", built.digest)
         assert ("containerimage.config.digest" in meta) == (platforms != PLATFORMS)
+
+
+def test_what_is_copied_from_a_stage_of_no_cache_filter_is_new(rbuild: Rbuild, tmp_path: Path) -> None:
+    dockerfile = """\
+FROM busybox AS app
+RUN cat /proc/sys/kernel/random/uuid >/app
+FROM scratch
+COPY --from=app /app /
+"""
+    build_busybox(rbuild, need_tool("busybox"), tmp_path / "busybox")
+    context = write_context(tmp_path / "context", dockerfile)
+    first = build(rbuild, context)
+    again = build(rbuild, "--no-cache-filter=app", context)
+    assert "COPY --from=app /app /" in again.steps("StepFinished")
+    assert again.digest != first.digest
