@@ -11,7 +11,7 @@
 #include "cleanup.h"
 #include "resolve.h"
 
-enum { MAX_LINKS = 40, MAX_DEPTH = 256, MAX_RETRIES = 64 };
+enum { MAX_LINKS = 40, MAX_DEPTH = 256, MAX_RETRIES = 8 };
 
 /* A walk in progress: descriptors of the directories from the root down, and the text still to come. */
 struct walk {
@@ -107,9 +107,9 @@ int rb_resolve(int root, const char *path, int nofollow) {
         int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
         if (fd >= 0) return fd;
         if (errno == ENOSYS || errno == EPERM) return rb_walk(root, path, nofollow);
-        if (errno != EAGAIN) return -1; /* EAGAIN: a rename elsewhere raced with a ".." */
+        if (errno != EAGAIN) return -1; /* EAGAIN: a rename or mount elsewhere raced with a ".." */
     }
-    return -1;
+    return rb_walk(root, path, nofollow); /* a busy host, which never lets it through: a walk cannot be raced so */
 }
 
 int rb_resolve_parent(int root, const char *path, const char **name) {
