@@ -13,6 +13,7 @@
     ├── ExportError               1   an output could not be written
     ├── AuthError                 3   a server wants credentials that it was not given, or other ones
     ├── NetworkError              4   a server cannot be reached, or does not give what was asked for
+    ├── RegistryError             5   a registry was reached and refuses what was asked
     └── Cancelled               130   the user or a failing sibling stopped it
 
 Every error says what happened; `hint` says what the user can do about it; `span` points into a
@@ -117,6 +118,10 @@ class AuthError(BuildError):
 
 class NetworkError(BuildError):
     exit_status = 4
+
+
+class RegistryError(BuildError):
+    exit_status = 5
 
 
 class Cancelled(BuildError):

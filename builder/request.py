@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.registry.options import RegistryOptions
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class BuildRequest(NamedTuple):
     """What to build: the options of `rbuild build`, under their names.
 
     `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
-    `offline` always holds: nothing but a RUN opens a socket yet.
+    `offline` allows no connection for anything but a RUN; `pull` is missing, always, newer or never.
     `build_contexts` are pairs of name and value; `jobs` None means as many as there are CPUs.
     `platforms` None given means this machine's; several give an index.
     `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
@@ -61,6 +62,8 @@ class BuildRequest(NamedTuple):
     secrets: tuple[Secret, ...] = ()
     ssh: tuple[tuple[str, tuple[str, ...]], ...] = ()
     strict: bool = False
+    pull: str = "missing"
+    registry: RegistryOptions = RegistryOptions()
 
 
 class BuildResult(NamedTuple):

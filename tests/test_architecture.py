@@ -25,26 +25,28 @@ MAY_IMPORT = {
     "store": GROUND,
     "layers": GROUND,
     "sandbox": GROUND,
+    "net": GROUND,
     "dockerfile": f"{GROUND} graph",
     "solver": f"{GROUND} graph",
     "snapshots": f"{GROUND} store layers sandbox",
-    "sources": f"{GROUND} store layers sandbox snapshots dockerfile",
-    "exporters": f"{GROUND} store layers sandbox snapshots",
+    "registry": f"{GROUND} net store",
+    "sources": f"{GROUND} net registry store layers sandbox snapshots dockerfile",
+    "exporters": f"{GROUND} net registry store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
-    "request": GROUND + " exporters layers",
-    "planning": f"{GROUND} request graph store dockerfile sources",
+    "request": GROUND + " exporters layers registry",
+    "planning": f"{GROUND} request graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
-    "building": f"{GROUND} request planning images graph store layers sandbox dockerfile solver snapshots sources "
-    "exporters executor",
+    "building": f"{GROUND} request planning images graph net registry store layers sandbox dockerfile solver "
+    "snapshots sources exporters executor",
     "progress": "values errors events",
-    "cli": f"{GROUND} progress request building dockerfile store layers sandbox sources exporters",
+    "cli": f"{GROUND} progress request building dockerfile net registry store layers sandbox sources exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.
 HEAVY = {
     "argparse", "asyncio", "concurrent", "dataclasses", "datetime", "importlib.metadata", "inspect",
     "logging", "pathlib", "random", "rich", "shutil", "subprocess", "tarfile", "tempfile", "typer",
-    "urllib", "uuid", "zstandard",
+    "urllib", "urllib3", "uuid", "zstandard",
 }  # fmt: skip
 
 # These are wholly about something heavy, and are therefore imported late themselves.

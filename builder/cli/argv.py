@@ -31,6 +31,10 @@ class Arguments(NamedTuple):
     def flag(self, name: str) -> bool:
         return self.values.get(name, ["false"])[-1] == "true"
 
+    def unset(self, name: str) -> bool:
+        """Whether a flag that is true by default was given as false."""
+        return self.values.get(name, ["true"])[-1] == "false"
+
     def one(self, name: str) -> str | None:
         """The last value given; an empty one counts as not given, as in docker."""
         return self.values.get(name, [""])[-1] or None
@@ -71,6 +75,8 @@ def _long(known: dict[str, Option], word: str, rest: Iterator[str], values: dict
     option = _find(known, name)
     if option.kind == FLAG:
         _keep(values, option, name, value if equals else "true")
+    elif option.implied and not equals:
+        _keep(values, option, name, option.implied)
     else:
         _keep(values, option, name, value if equals else _next(name, option, rest))
 

@@ -15,7 +15,8 @@ class Option(NamedTuple):
     """One option. `names` holds the long name first, then aliases and the one-letter form.
 
     kind: flag (also `--x=false`), value (the last one counts), repeat (all count, in order), pair
-    (repeat, each `KEY=VALUE`; with `bare`, `KEY` alone is allowed too).
+    (repeat, each `KEY=VALUE`; with `bare`, `KEY` alone is allowed too). `implied` is the value of a name that
+    stands alone: another one is then written `--x=VALUE`.
     """
 
     names: tuple[str, ...]
@@ -24,6 +25,7 @@ class Option(NamedTuple):
     help: str = ""
     choices: tuple[str, ...] = ()
     bare: bool = False
+    implied: str = ""
     supported: bool = True
 
     @property
@@ -55,6 +57,26 @@ STORE = Option(
     "Directory of images and cache. Default: $RBUILD_STORE, else ~/.local/share/rbuild.",
 )
 FILE = Option(("--file", "-f"), VALUE, "FILE", "The Dockerfile. Default: CONTEXT/Dockerfile.")
+
+# How registries are reached: of every command that may reach one.
+REGISTRY = (
+    Option(
+        ("--authfile",), VALUE, "FILE", "Credentials. Default: $REGISTRY_AUTH_FILE, auth.json, docker's config.json."
+    ),
+    Option(
+        ("--creds",), VALUE, "USER[:PASSWORD]|-", "Credentials; - or a missing password is read from standard input."
+    ),
+    Option(("--tls-ca",), REPEAT, "FILE", "Trust the authorities in this PEM file too. May be repeated."),
+    Option(("--tls-verify",), FLAG, help="Verify certificates and refuse plain HTTP. Default: true."),
+    Option(
+        ("--cert-dir",), VALUE, "DIR", "Authorities (*.crt) and client certificates (*.cert, *.key), as in certs.d."
+    ),
+    Option(("--insecure-registry",), REPEAT, "HOST[:PORT]", "Allow plain HTTP and any certificate for this registry."),
+    Option(("--mirror",), REPEAT, "PREFIX=LOCATION", "Ask LOCATION first for images of PREFIX. May be repeated."),
+    Option(
+        ("--registries-conf",), VALUE, "FILE", "Mirrors and blocks. Default: the registries.conf of user and system."
+    ),
+)
 
 # What decides the image; `plan` takes these too.
 REQUEST = (
@@ -110,8 +132,16 @@ REQUEST = (
         "Compression of new layers. Default: gzip.",
         ("gzip", "zstd", "none"),
     ),
+    Option(
+        ("--pull",),
+        VALUE,
+        "POLICY",
+        "Ask registries for base images: missing, always, newer or never. Default: missing; --pull alone: always.",
+        implied="always",
+    ),
     Option(("--offline",), FLAG, help="Open no network connection for the build's inputs."),
     Option(("--jobs", "-j"), VALUE, "N", "Steps that may run at once. Default: the number of CPUs."),
+    *REGISTRY,
     STORE,
 )
 
@@ -146,14 +176,14 @@ _DOCKER = refused(
     "--attest --builder --cache-from --cache-to --cgroup-parent "
     "--compress --cpu-period --cpu-quota --cpu-shares/-c --cpuset-cpus --cpuset-mems --debug/-D "
     "--detach --disable-content-trust --force-rm --group --invoke --load --memory/-m --memory-swap "
-    "--policy --print --provenance --proxy-network --pull --push --resource --rm --root "
+    "--policy --print --provenance --proxy-network --push --resource --rm --root "
     "--sbom --security-opt --server-config --squash "
 )
 # buildah build, and podman build on top of it
 _BUILDAH = refused(
-    "--all-platforms --arch --authfile --blob-cache --build-arg-file --cache-ttl --cap-add --cap-drop "
-    "--cert-dir --cgroupns --cni-config-dir --cni-plugin-path --compat-volumes --cpp-flag "
-    "--created-annotation --creds --cw --decryption-key --device --disable-compression --dns --dns-option "
+    "--all-platforms --arch --blob-cache --build-arg-file --cache-ttl --cap-add --cap-drop "
+    "--cgroupns --cni-config-dir --cni-plugin-path --compat-volumes --cpp-flag "
+    "--created-annotation --cw --decryption-key --device --disable-compression --dns --dns-option "
     "--dns-search --env --format --from --group-add --hooks-dir --http-proxy --identity-label "
     "--ignorefile --iidfile-raw --inherit-annotations --inherit-labels --ipc --layer-label --layers "
     "--log-rusage --logfile --loglevel --logsplit --manifest --mount --no-hostname --no-hosts "
@@ -162,7 +192,7 @@ _BUILDAH = refused(
     "--sbom-image-output --sbom-image-purl-output --sbom-merge-strategy --sbom-output --sbom-purl-output "
     "--sbom-scanner-command --sbom-scanner-image --sign-by --signature-policy --skip-unused-stages "
     "--source-date-epoch --source-policy-file --squash-all --stage-labels --stdin --timestamp "
-    "--tls-verify --transient-run-mount --unsetannotation --unsetenv --unsetlabel --userns "
+    "--transient-run-mount --unsetannotation --unsetenv --unsetlabel --userns "
     "--userns-gid-map --userns-gid-map-group --userns-uid-map --userns-uid-map-user --uts --variant "
     "--volume/-v"
 )

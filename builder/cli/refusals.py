@@ -11,9 +11,7 @@ _ATTEST = (
 )
 _NO_DIGEST = "layers and config depend on the content alone: SOURCE_DATE_EPOCH as a --build-arg dates them"
 _LOG = "progress goes to standard error: redirect it, with --progress=plain or json"
-_REGISTRY = (
-    "no registry is asked: base images come from the store (rbuild load) or --build-context NAME=oci-layout://PATH"
-)
+_REGISTRY = "--pull=missing|always|newer|never says when a registry is asked, docs/registries.md how"
 _CONFIG = "write it as an instruction of the Dockerfile"
 _NAMESPACES = "--isolation chooses the namespaces of RUN, rbuild doctor shows what this host gives"
 _PLATFORM = "--platform OS/ARCH[/VARIANT]"
@@ -28,8 +26,7 @@ _HINTS = {
     " sbom-purl-output sbom-scanner-command sbom-scanner-image sign-by",
     _NO_DIGEST: "timestamp source-date-epoch rewrite-timestamp created-annotation",
     _LOG: "logfile loglevel logsplit log-rusage rusage-logfile",
-    _REGISTRY: "pull pull-always pull-never authfile creds cert-dir tls-verify retry retry-delay signature-policy"
-    " decryption-key policy source-policy-file",
+    _REGISTRY: "pull-always pull-never retry retry-delay signature-policy decryption-key policy source-policy-file",
     _CONFIG: "env unsetenv unsetlabel from",
     _NAMESPACES: "userns userns-gid-map userns-gid-map-group userns-uid-map userns-uid-map-user pid ipc uts cgroupns"
     " runtime runtime-flag hooks-dir cni-config-dir cni-plugin-path no-pivot-root",

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from builder.cli import request_values as values
+from builder.cli.registry_options import registry_options
 from builder.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         secrets=values.secrets(arguments.all("secret")),
         ssh=values.agents(arguments.all("ssh")),
         strict=arguments.flag("strict"),
+        pull=values.pull_policy(arguments.one("pull")),
+        registry=registry_options(arguments),
     )
 
 

@@ -25,6 +25,17 @@ _LIMITS = (
 ENTITLEMENTS = ("network.host", "security.insecure")
 
 
+PULL_POLICIES = ("missing", "always", "newer", "never")
+
+
+def pull_policy(text: str | None) -> str:
+    """Docker's --pull is a flag, buildah's names a policy."""
+    policy = {None: "missing", "true": "always", "false": "missing"}.get(text, text) or "missing"
+    if policy not in PULL_POLICIES:
+        raise UsageError(f"--pull={text}: choose one of {', '.join(PULL_POLICIES)}")
+    return policy
+
+
 def secrets(texts: Sequence[str]) -> tuple[Secret, ...]:
     """`id=NAME[,src=PATH|env=VARIABLE][,type=file|env]`; without a source, the variable or the file NAME."""
     return tuple(_secret(text) for text in texts)

@@ -194,7 +194,7 @@ def test_what_is_refused_says_what_to_do_instead() -> None:
 
     assert sorted(set(refusals.hinted())) == sorted(refusals.hinted())
     assert set(refusals.hinted()) <= set(names)
-    for name in ("load", "push", "pull", "squash", "cache-to", "cache-from", "memory", "provenance", "volume"):
+    for name in ("load", "push", "squash", "cache-to", "cache-from", "memory", "provenance", "volume"):
         with pytest.raises(UsageError) as caught:
             read(f"--{name}")
         assert caught.value.hint == refusals.hint(name) is not None
