@@ -9,6 +9,7 @@
     ├── SandboxError              1   the host refuses the isolation that a step needs
     ├── ArchiveError              1   a tar or image archive is damaged or hostile; names the entry
     ├── DocumentError             1   a manifest, config, index or digest is not valid
+    ├── LockError                 1   a lock file is wrong, or what it locks is not what is found
     ├── StoreError                1   the store is unusable
     ├── ExportError               1   an output could not be written
     ├── AuthError                 3   a server wants credentials that it was not given, or other ones
@@ -101,6 +102,10 @@ class ArchiveError(BuildError):
 
 
 class DocumentError(BuildError):
+    pass
+
+
+class LockError(BuildError):
     pass
 
 
