@@ -46,8 +46,14 @@ class Ignore:
 
     def without(self, path: str) -> Ignore:
         """The same rules, and after them one that excludes exactly this path."""
-        written = [f"!{rule.pattern}" if rule.includes else rule.pattern for rule in self._rules]
-        return Ignore([*written, _SPECIAL.sub(r"\\\g<0>", path)])
+        return Ignore([*self._written(), _SPECIAL.sub(r"\\\g<0>", path)])
+
+    def unless_included(self, path: str) -> Ignore:
+        """The same rules, and before them one that excludes exactly this path: they may include it again."""
+        return Ignore([_SPECIAL.sub(r"\\\g<0>", path), *self._written()])
+
+    def _written(self) -> list[str]:
+        return [f"!{rule.pattern}" if rule.includes else rule.pattern for rule in self._rules]
 
     def excluded(self, path: str) -> bool:
         return next((not includes for includes, regex in self._groups if regex.match(path)), False)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError
+from builder.sources.pins import GIT, NO_PINS, URL, agreed, at_ref, drifted
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from builder.events import Flag
     from builder.sources.credentials import Credentials
     from builder.sources.fetched import Fetched
+    from builder.sources.git import GitSource
+    from builder.sources.pins import Pins
     from builder.store.store import Store
 
 _AT_ONCE = 6
@@ -35,9 +38,15 @@ class Timed(NamedTuple):
 
 
 class Fetcher:
-    """The modules that speak to the network are imported by builds that need one."""
+    """The modules that speak to the network are imported by builds that need one.
 
-    def __init__(self, store: Store, credentials: Credentials, cancelled: Flag, *, offline: bool) -> None:
+    What `pins` knows is what comes, or nothing does; they may be set until the first thing is fetched.
+    """
+
+    def __init__(
+        self, store: Store, credentials: Credentials, cancelled: Flag, *, offline: bool, pins: Pins = NO_PINS
+    ) -> None:
+        self.pins = pins
         self._store = store
         self._credentials = credentials
         self._cancelled = cancelled
@@ -89,13 +98,35 @@ class Fetcher:
             return error
 
     def _fetch(self, one: Asked) -> Fetched:
-        if one.kind == "http":
-            from builder.sources.http import HttpSource
+        return self._file(*one.words) if one.kind == "http" else self._repository(one.words)
 
-            source = HttpSource(self._store, self._credentials, self._cancelled, offline=self._offline)
-            return source.fetch(*one.words)
-        from builder.sources.git import GitSource, Wanted
+    def _file(self, url: str, checksum: str) -> Fetched:
+        from builder.sources.http import ChecksumError, HttpSource
 
-        return GitSource(self._store, self._credentials, self._cancelled, offline=self._offline).fetch(
-            Wanted(*one.words)
-        )
+        source = HttpSource(self._store, self._credentials, self._cancelled, offline=self._offline)
+        pinned = self.pins.url(url)
+        try:
+            return source.fetch(url, agreed(self.pins, URL, url, pinned, checksum))
+        except ChecksumError as error:
+            if pinned:
+                raise drifted(self.pins, URL, url, error) from error
+            raise
+
+    def _repository(self, words: tuple[Any, ...]) -> Fetched:
+        from builder.sources.git import Wanted
+
+        wanted = Wanted(*words)
+        pinned = self.pins.git(wanted.remote, wanted.ref)
+        agreed(self.pins, GIT, at_ref(wanted.remote, wanted.ref), pinned, wanted.checksum)
+        return self._git().fetch(wanted, pinned or "")
+
+    def commit(self, remote: str, ref: str) -> str:
+        """What git(…) would check out, without fetching it where the server tells."""
+        from builder.sources.git import Wanted
+
+        return self.pins.git(remote, ref) or self._git().commit(Wanted(remote, ref))
+
+    def _git(self) -> GitSource:
+        from builder.sources.git import GitSource
+
+        return GitSource(self._store, self._credentials, self._cancelled, offline=self._offline)

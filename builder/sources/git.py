@@ -55,11 +55,14 @@ class GitSource:
         self._git = Git(cancelled, credentials.agent)
         self._offline = offline
 
-    def fetch(self, wanted: Wanted) -> Fetched:
-        """The checkout. Raises BuildError; nothing is asked of the network for a full commit that is here."""
+    def fetch(self, wanted: Wanted, pinned: str = "") -> Fetched:
+        """The checkout, of the commit `pinned` if there is one, wherever the ref leads by now.
+
+        Raises BuildError; nothing is asked of the network for a full commit that is here.
+        """
         _check(wanted)
         wanted = wanted._replace(subdir=clean_subdir(wanted.subdir))
-        commit, ref = self._resolve(wanted)
+        commit, ref = self._pinned(wanted, pinned) if pinned else self._resolve(wanted)
         if wanted.checksum and not commit.startswith(wanted.checksum.lower()):
             raise BuildError(
                 f"{redacted(wanted.remote)}: {wanted.ref or 'HEAD'} is commit {commit}, and not {wanted.checksum}",
@@ -98,6 +101,15 @@ class GitSource:
             below = wanted._replace(remote=submodule_url(wanted.remote, link.url), ref="", subdir="", checksum="")
             _check(below)
             self._fill(below, link.commit, link.commit, link.place, room, depth + 1)
+
+    def commit(self, wanted: Wanted) -> str:
+        """The commit that `fetch` would check out."""
+        _check(wanted)
+        return self._resolve(wanted)[0]
+
+    def _pinned(self, wanted: Wanted, commit: str) -> tuple[str, str]:
+        """A kept repository says which ref led to the commit: its full name has to be known."""
+        return commit, self._resolve(wanted)[1] if wanted.keep_git_dir else ""
 
     def _resolve(self, wanted: Wanted) -> tuple[str, str]:
         """The commit, and the full name of the ref that led to it ("" for a commit)."""

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from builder.sources.http_client import Patience, Response
     from builder.store.store import Store
 
+
+class ChecksumError(BuildError):
+    """What an address gives is not what it had to be."""
+
+
 _CHECKSUM = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 
 
@@ -140,8 +145,8 @@ def _wanted(checksum: str) -> str:
     return match[1] if match else ""
 
 
-def mismatch(url: str, wanted: str, found: str) -> BuildError:
-    return BuildError(
+def mismatch(url: str, wanted: str, found: str) -> ChecksumError:
+    return ChecksumError(
         f"{redacted(url)}: the checksum is sha256:{found}, and not sha256:{wanted}",
         hint="the file was changed, or the checksum is of another one",
     )

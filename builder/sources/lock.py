@@ -23,13 +23,14 @@ from builder.errors import BuildError, LockError, Span
 from builder.oci.digest import parse_digest
 from builder.oci.platform import parse_platform
 from builder.oci.reference import parse_reference
+from builder.sources.pins import GIT, IMAGE, URL, spelled
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 HEADER, VERSION = "rbuild-lock", 1
-PLATFORM, IMAGE, GIT, URL = "platform", "image", "git", "url"
+PLATFORM = "platform"
 KINDS = (PLATFORM, IMAGE, GIT, URL)
 
 _WORDS = {
@@ -40,7 +41,6 @@ _WORDS = {
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_UNSEEN = re.compile(rb"[^!-~]")
 _CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*", re.DOTALL)
 
@@ -97,16 +97,6 @@ class Lock(NamedTuple):
 
 def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.platform)))
-
-
-def spelled(address: str) -> str:
-    """An address as a lock has it: one word without credentials, what is not plain ASCII as %XX."""
-    plain = redacted(address).encode("utf-8", "surrogateescape")
-    return _UNSEEN.sub(lambda match: b"%%%02X" % ord(match[0]), plain).decode("ascii")
-
-
-def git_name(remote: str, ref: str) -> str:
-    return spelled(f"{remote}#{ref}" if ref else remote)
 
 
 def lock_text(lock: Lock) -> str:

@@ -7,13 +7,30 @@ fetcher  ─ git(remote, ref)      ─┘       └─► LockPins: the value of
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
-from builder.sources.lock import GIT, IMAGE, URL, git_name, spelled
+from builder.dockerfile.gitref import redacted
+from builder.errors import LockError
 
 if TYPE_CHECKING:
+    from builder.errors import BuildError
     from builder.oci.platform import Platform
     from builder.sources.lock import Lock
+
+
+IMAGE, GIT, URL = "image", "git", "url"
+_UNSEEN = re.compile(rb"[^!-~]")
+
+
+def spelled(address: str) -> str:
+    """An address as a lock has it: one word without credentials, what is not plain ASCII as %XX."""
+    plain = redacted(address).encode("utf-8", "surrogateescape")
+    return _UNSEEN.sub(lambda match: b"%%%02X" % ord(match[0]), plain).decode("ascii")
+
+
+def at_ref(remote: str, ref: str) -> str:
+    return f"{remote}#{ref}" if ref else remote
 
 
 class Pins(Protocol):
@@ -66,7 +83,7 @@ class LockPins:
         return self._value(URL, spelled(url))
 
     def git(self, remote: str, ref: str) -> str | None:
-        return self._value(GIT, git_name(remote, ref))
+        return self._value(GIT, spelled(at_ref(remote, ref)))
 
     def place(self, kind: str, name: str, platform: str = "") -> str:
         entry = self._entries.get((kind, name if kind == IMAGE else spelled(name), platform))
@@ -78,3 +95,23 @@ class LockPins:
 
 
 NO_PINS = NoPins()
+
+
+def agreed(pins: Pins, kind: str, name: str, pinned: str | None, written: str) -> str:
+    """What both the Dockerfile (`written`, "" for nothing, maybe the first digits) and the pin say; else LockError."""
+    if pinned and not pinned.startswith(written.lower()):
+        raise LockError(
+            f"{redacted(name)}: the checksum here is {written}, and {pins.place(kind, name)} says {pinned}",
+            hint="rbuild lock takes over what the Dockerfile says",
+        )
+    return pinned or written
+
+
+def drifted(pins: Pins, kind: str, name: str, error: BuildError) -> LockError:
+    """The error for what is no longer what was locked."""
+    shown = spelled(name)
+    return LockError(
+        f"{error.message}, as {pins.place(kind, name)} has it",
+        hint=f"what is there was changed. If that is as it should be: rbuild lock --update {shown}",
+        span=error.span,
+    )

@@ -1,12 +1,14 @@
-"""What image names mean: --build-context first, then the store."""
+"""What image names mean: --build-context first, then what a lock says, then the store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, NotFound, UsageError
+from builder.errors import BuildError, LockError, NotFound, UsageError
 from builder.oci.reference import parse_reference
 from builder.sources.image import resolve
+from builder.sources.pins import IMAGE, NO_PINS
+from builder.store.images import manifest_by_digest
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from builder.oci.assemble import Layer
     from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
+    from builder.oci.reference import Reference
     from builder.oci.resolved import ResolvedImage
+    from builder.sources.pins import Pins
     from builder.store.store import Store
 
 _LAYOUT = "oci-layout://"
@@ -47,13 +51,23 @@ def parse_contexts(pairs: Sequence[tuple[str, str]]) -> NamedContexts:
 
 
 class Resolver:
-    """Pins images by name, each once. `layers` tells the layers of every image it has pinned, by manifest digest."""
+    """Pins images by name, each once. `layers` tells the layers of every image it has pinned, by manifest digest.
 
-    def __init__(self, store: Store, named: NamedContexts) -> None:
+    `pinned` tells the manifest of every reference, by that and the platform.
+    """
+
+    def __init__(self, store: Store, named: NamedContexts, pins: Pins = NO_PINS) -> None:
         self._store = store
         self._named = named
+        self._pins = pins
         self._known: dict[tuple[str, str], ResolvedImage] = {}
         self.layers: dict[str, tuple[Layer, ...]] = {}
+        self.pinned: dict[tuple[str, str], tuple[Reference, str]] = {}
+
+    def reference(self, name: str) -> Reference | None:
+        """What an image name of the Dockerfile refers to; None for a layout on this machine."""
+        value = self._named.images.get(name, name)
+        return None if value.startswith(_LAYOUT) else parse_reference(value.removeprefix(_IMAGE)).or_latest()
 
     def resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
         """The image for a platform, or NotFound, NotSupported or DocumentError with the place that asks for it."""
@@ -66,18 +80,28 @@ class Resolver:
                 raise
             self._known[key] = image
             self.layers[image.manifest] = image.layers
+            if reference := self.reference(name):
+                self.pinned[str(reference), str(platform)] = (reference, image.manifest)
         return self._known[key]
 
     def _find(self, name: str, platform: Platform) -> Descriptor:
-        value = self._named.images.get(name)
-        if value is None:
-            return self._tagged(name)
-        if value.startswith(_IMAGE):
-            return self._tagged(value.removeprefix(_IMAGE))
-        return self._in_layout(value.removeprefix(_LAYOUT), platform)
+        reference = self.reference(name)
+        if reference is None:
+            return self._in_layout(self._named.images[name].removeprefix(_LAYOUT), platform)
+        locked = self._pins.image(str(reference), platform)
+        return self._locked(reference, locked, platform) if locked else self._tagged(reference)
 
-    def _tagged(self, name: str) -> Descriptor:
-        reference = parse_reference(name).or_latest()
+    def _locked(self, reference: Reference, digest: str, platform: Platform) -> Descriptor:
+        found = manifest_by_digest(self._store.blobs, digest)
+        if found is None:
+            place = self._pins.place(IMAGE, str(reference), str(platform))
+            raise LockError(
+                f"image {reference.familiar()} for {platform} is locked to {digest} by {place}: not in the store",
+                hint=f"load that image, or lock another one: rbuild lock --update {reference.familiar()}",
+            )
+        return found
+
+    def _tagged(self, reference: Reference) -> Descriptor:
         found = self._store.tags.get(str(reference))
         if found is None and reference.digest:
             found = self._by_digest(reference.digest)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from builder.errors import DocumentError, NotFound
 from builder.oci import mediatypes
 from builder.oci.config import ImageConfig, parse_config
+from builder.oci.descriptor import Descriptor
 from builder.oci.index import parse_index
 from builder.oci.manifest import Manifest, parse_manifest
 
 if TYPE_CHECKING:
-    from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
     from builder.store.blobs import Blobs
 
@@ -33,6 +33,15 @@ def choose_manifest(blobs: Blobs, descriptor: Descriptor, platform: Platform) ->
             raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}")
         descriptor = chosen
     raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
+
+
+def manifest_by_digest(blobs: Blobs, digest: str) -> Descriptor | None:
+    """The descriptor of a manifest of which only the digest is known; None if it is not in the store."""
+    if not blobs.has(digest):
+        return None
+    with blobs.open(digest) as blob:
+        raw = blob.readall()
+    return Descriptor(parse_manifest(raw).media_type, digest, len(raw))
 
 
 def read_manifest(blobs: Blobs, descriptor: Descriptor) -> Manifest:
