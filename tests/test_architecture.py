@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "request": GROUND + " exporters layers registry",
     "planning": f"{GROUND} request graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
-    "building": f"{GROUND} request planning images graph net registry store layers sandbox dockerfile solver "
+    "packing": f"{GROUND} store layers snapshots executor",
+    "building": f"{GROUND} request planning images packing graph net registry store layers sandbox dockerfile solver "
     "snapshots sources exporters executor",
     "progress": "values errors events",
     "cli": f"{GROUND} progress request building dockerfile net registry store layers sandbox sources exporters",
