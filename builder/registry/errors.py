@@ -44,6 +44,13 @@ def refusal(
     return kind(message, hint=hint)
 
 
+def at_step(endpoint: Endpoint, step: str, error: BuildError) -> BuildError:
+    """An exchange that failed on its way, told as refusals are: host, step, reason."""
+    from builder.net.reasons import Unreached
+
+    return error.at(f"{host_of(endpoint)}: {step}") if isinstance(error, Unreached) else error
+
+
 def host_of(endpoint: Endpoint) -> str:
     """The host[:port] that is asked, for messages."""
     return endpoint.base.partition("://")[2]

@@ -8,8 +8,7 @@ import ssl
 
 import pytest
 
-from builder.errors import NetworkError
-from builder.net.reasons import NotTls, Refused, Untrusted, network_error
+from builder.net.reasons import NotTls, Refused, Unreached, Untrusted, Unwelcome, unreached
 
 
 class Wrapped(Exception):
@@ -33,37 +32,46 @@ CASES = [
     (REFUSED, Refused, "h:1: connection refused"),
     (Wrapped("x", REFUSED), Refused, "h:1: connection refused"),
     (Wrapped(Wrapped(Wrapped(REFUSED))), Refused, "h:1: connection refused"),
-    (socket.gaierror(-2, "Name or service not known"), NetworkError, "h:1: unknown host: Name or service not known"),
-    (TimeoutError(), NetworkError, "h:1: no answer in time"),
-    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), NetworkError, "h:1: Connection reset by peer"),
-    (OSError(errno.EHOSTUNREACH, "No route to host"), NetworkError, "h:1: No route to host"),
-    (Wrapped("bad chunk"), NetworkError, "h:1: bad chunk"),
-    (Wrapped(), NetworkError, "h:1: Wrapped"),
+    (socket.gaierror(-2, "Name or service not known"), Unreached, "h:1: unknown host: Name or service not known"),
+    (TimeoutError(), Unreached, "h:1: no answer in time"),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Unreached, "h:1: Connection reset by peer"),
+    (OSError(errno.EHOSTUNREACH, "No route to host"), Unreached, "h:1: No route to host"),
+    (Wrapped("bad chunk"), Unreached, "h:1: bad chunk"),
+    (Wrapped(), Unreached, "h:1: Wrapped"),
     (untrusted(), Untrusted, "h:1: the certificate is not trusted: self-signed certificate"),
     (Wrapped(untrusted()), Untrusted, "h:1: the certificate is not trusted: self-signed certificate"),
     (tls_error(ssl.SSLError, "WRONG_VERSION_NUMBER"), NotTls, "h:1: the server does not speak TLS"),
     (tls_error(ssl.SSLError, "HTTP_REQUEST"), NotTls, "h:1: the server does not speak TLS"),
     (
         tls_error(ssl.SSLError, "TLSV13_ALERT_CERTIFICATE_REQUIRED"),
-        NetworkError,
+        Unwelcome,
         "h:1: the server refuses the TLS handshake (tlsv13 alert certificate required)",
     ),
-    (tls_error(ssl.SSLError, "DH_KEY_TOO_SMALL"), NetworkError, "h:1: TLS failed: dh key too small"),
+    (tls_error(ssl.SSLError, "DH_KEY_TOO_SMALL"), Unreached, "h:1: TLS failed: dh key too small"),
 ]
 
 
 @pytest.mark.parametrize(("error", "kind", "message"), CASES)
 def test_the_innermost_reason_is_told_with_what_to_do(
-    error: BaseException, kind: type[NetworkError], message: str
+    error: BaseException, kind: type[Unreached], message: str
 ) -> None:
-    found = network_error("h:1", error)
+    found = unreached("h:1", error)
 
     assert (type(found), found.message) == (kind, message)
     assert found.hint
+    assert (type(found.at("x")), found.at("x").message) == (kind, f"x: {message[5:]}")
+    assert found.at("x").hint == found.hint
+
+
+def test_the_host_that_speaks_plain_http_is_named_without_scheme_and_path() -> None:
+    error = tls_error(ssl.SSLError, "WRONG_VERSION_NUMBER")
+
+    for where in ("r.x:5000", "https://r.x:5000/v2/", "r.x:5000/team/app"):
+        assert unreached(where, error).hint == "if plain HTTP is meant: --insecure-registry r.x:5000"
 
 
 def test_causes_that_go_in_circles_end() -> None:
     error = Wrapped("one")
     error.args = ("one", error)
 
-    assert network_error("h", error).message
+    assert unreached("h", error).message
