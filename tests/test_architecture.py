@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "exporters": f"{GROUND} net registry store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
     "request": GROUND + " exporters layers registry",
-    "planning": f"{GROUND} request graph net registry store dockerfile sources",
+    "needs": f"{GROUND} request graph dockerfile sources",
+    "planning": f"{GROUND} request needs graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
     "building": f"{GROUND} request planning images graph net registry store layers sandbox dockerfile solver "
     "snapshots sources exporters executor",
