@@ -15,6 +15,7 @@ from builder.dockerfile.checks.matter import Matter
 from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.epoch_value import NAME
 from builder.dockerfile.frontend import check_syntax
+from builder.dockerfile.instructions import From
 from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
@@ -131,7 +132,7 @@ class Planned:
         self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
         try:
-            self.plans = [self._plan(platform, builder) for platform in self.platforms]
+            self.plans = [self._plan(platform, builder, self._request.target) for platform in self.platforms]
         except BuildError:
             self.needs.refuse()
             raise
@@ -144,6 +145,14 @@ class Planned:
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
+
+    def plan_all(self) -> None:
+        """Tell `needs` those of every stage that could be a target."""
+        builder = GraphBuilder()
+        names = [item.name for item in self._dockerfile.instructions if isinstance(item, From) and item.name]
+        for platform in self.platforms:
+            for name in dict.fromkeys(names):
+                self.needs.add(of_graph(self._plan(platform, builder, name).graph))
 
     def fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -173,7 +182,7 @@ class Planned:
     def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
         return self.needs.resolve(self.resolver, name, platform, span)
 
-    def _plan(self, platform: Platform, builder: GraphBuilder) -> Plan:
+    def _plan(self, platform: Platform, builder: GraphBuilder, target: str | None) -> Plan:
         request = self._request
         settings = lower.Settings(
             build_args=self.args,
@@ -188,4 +197,4 @@ class Planned:
             prefix=len(self.platforms) > 1,
             confinement=_confinement(request),
         )
-        return lower.lower(self._dockerfile, request.target, settings, builder)
+        return lower.lower(self._dockerfile, target, settings, builder)
