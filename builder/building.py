@@ -26,9 +26,10 @@ from builder.images import alone, image_of, joined
 from builder.oci.annotations import Annotations
 from builder.oci.descriptor import CREATED
 from builder.oci.reference import parse_reference
+from builder.packing import Packer
 from builder.planning import Planned
 from builder.request import BuildResult
-from builder.snapshots.convert import Packing, find_layer, make_layer
+from builder.snapshots.convert import Packing
 from builder.solver import keys as solver_keys
 from builder.solver.report import Report
 from builder.solver.solver import Solver
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from builder.images import Built
     from builder.layers.codec import Compression
     from builder.layers.tree import Owners
-    from builder.oci.assemble import Layer
     from builder.request import BuildRequest
     from builder.sandbox.tiers import Tier
     from builder.sources.fetcher import Asked
@@ -122,6 +122,7 @@ class _Work:
         self._announced = False
         self._shared: str | None = None
         self._cache = self._chosen_cache()
+        self._packer = Packer(store, self._owners, cancelled)
         self._executor = LocalExecutor(self._graph, store, self._cache, solver_keys, self._settings())
         self._planned.fetcher.fetch_all(self._fetches().values())
         self._keys = solver_keys.all_keys(self._graph, self._executor, self._planned.targets)
@@ -138,11 +139,14 @@ class _Work:
         """The images with their documents. Nothing is run or packed when all their layers are known."""
         plans = zip(self._planned.plans, self._epochs, strict=True)
         pairs = [(plan, Packing(epoch, compression)) for plan, epoch in plans]
-        known = [[self._known_layer(digest, packing) for digest in plan.made] for plan, packing in pairs]
+        known = [
+            self._packer.known([self._cache.find(self._keys[digest]) for digest in plan.made], packing)
+            for plan, packing in pairs
+        ]
         holds_rootfs = any(output.holds_rootfs for output in self._request.outputs)
         if holds_rootfs or not all(all(layers) for layers in known):
-            self._solve([digest for plan in self._planned.plans for digest in plan.made])
-            known = [self._pack(plan, packing) for plan, packing in pairs]
+            results = self._solve([digest for plan in self._planned.plans for digest in plan.made])
+            known = [self._packer.pack([results[digest] for digest in plan.made], packing) for plan, packing in pairs]
         self._announce()
         self._judge()
         self._tell_cached()
@@ -247,26 +251,6 @@ class _Work:
         fetched = self._executor.fetched(plan.epoch.source).time if plan.epoch.source else None
         inputs = self._planned.inputs
         return epoch.choose(plan.epoch, self._request.context, created, inputs.times, inputs.contexts, fetched)
-
-    def _known_layer(self, digest: str, packing: Packing) -> Layer | None:
-        name = self._cache.find(self._keys[digest])
-        return find_layer(self._store, name, packing) if name else None
-
-    def _pack(self, plan: Plan, packing: Packing) -> list[Layer | None]:
-        """The layers of one chain of snapshots, several packed at a time.
-
-        A layer that is known is taken only if it is of the very snapshot that the next one stands on: a
-        step that was run twice may have made two different trees.
-        """
-        from concurrent.futures import ThreadPoolExecutor
-
-        results = self._solve(plan.made)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="pack") as pool:
-            return list(pool.map(lambda digest: self._pack_one(results[digest], packing), plan.made))
-
-    def _pack_one(self, result: Result, packing: Packing) -> Layer:
-        known = find_layer(self._store, result.id, packing)
-        return known or make_layer(self._store, result.id, result.snapshot, self._owners(), packing, self._cancelled)
 
     def _solve(self, wanted: Sequence[str]) -> Mapping[str, Result]:
         self._enter()

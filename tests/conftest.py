@@ -10,6 +10,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.command import Rbuild, tier_works
+from tests.support.registries import (  # noqa: F401 (fixtures)
+    _token_registry,
+    authority,
+    mirror_registry,
+    mutual_tls_registry,
+    password_registry,
+    plain_registry,
+    tls_registry,
+    token_registry,
+)
 from tests.support.tools import need_tool
 
 # A shared machine stalls now and then: time says nothing about a property.

@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "needs": f"{GROUND} request graph dockerfile sources",
     "planning": f"{GROUND} request needs graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
-    "building": f"{GROUND} request planning images graph net registry store layers sandbox dockerfile solver "
+    "packing": f"{GROUND} store layers snapshots executor",
+    "building": f"{GROUND} request planning images packing graph net registry store layers sandbox dockerfile solver "
     "snapshots sources exporters executor",
     "locking": f"{GROUND} request needs planning store dockerfile sources",
     "progress": "values errors events",

@@ -1,0 +1,82 @@
+"""A try that another may mend, and what is said of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from builder.errors import BuildError, Cancelled, NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from builder.events import Flag
+    from builder.net.watch import Line
+
+AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses of which the next try may be another
+HINT = "check the network and the proxy (https_proxy)"
+
+
+class Failed(Exception):
+    """`error` is what to tell if no try succeeds, `wait` how many seconds the server asked to wait."""
+
+    def __init__(self, error: BuildError, wait: float = 0.0) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.wait = wait
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds, given as such or as a date (RFC 9110, 10.2.3); 0 for what is neither."""
+    from email.utils import parsedate_to_datetime
+
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def stopped() -> Cancelled:
+    return Cancelled("the build was stopped")
+
+
+@contextmanager
+def explained(shown: str, cancelled: Flag, line: Line | None = None) -> Iterator[None]:
+    """What goes wrong between here and the server, in words; all but a refused certificate may be tried again."""
+    import http.client
+    import ssl
+
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise NetworkError(
+            f"{shown}: the certificate is not trusted: {error.verify_message}",
+            hint="SSL_CERT_FILE=FILE names the authorities to trust",
+        ) from error
+    except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
+        if cancelled.is_set():
+            raise stopped() from None
+        raise Failed(NetworkError(f"{shown}: {_reason(error, line)}", hint=HINT)) from error
+
+
+def _reason(error: BaseException, line: Line | None) -> str:
+    import socket
+    import ssl
+
+    if (line is not None and line.silent) or isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause = error.args[-1] if error.args and isinstance(error.args[-1], Exception) else error
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, socket.gaierror):
+        return f"unknown host: {cause.strerror}"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS fails: {cause.reason or cause}".replace("_", " ")
+    said = getattr(cause, "strerror", None) or str(cause)
+    return said or type(cause).__name__
