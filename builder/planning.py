@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import lower
+from builder.dockerfile import bases, lower
 from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
@@ -18,14 +18,20 @@ from builder.dockerfile.frontend import check_syntax
 from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
-from builder.errors import BuildError
+from builder.errors import BuildError, OfflineError
 from builder.graph.graph import GraphBuilder
-from builder.graph.ops import inputs
+from builder.graph.ops import GitOp, HttpOp, inputs
+from builder.oci.config import ImageConfig
 from builder.oci.platform import host, parse_platform
+from builder.oci.resolved import ResolvedImage
+from builder.sources.absent import Absent
+from builder.sources.base_layers import BaseLayers, Halt
 from builder.sources.credentials import Credentials, secret_reader
 from builder.sources.fetcher import Fetcher
 from builder.sources.inputs import Inputs, open_inputs
+from builder.sources.remote import remote_of
 from builder.sources.resolver import Resolver
+from builder.sources.search import Search
 
 if TYPE_CHECKING:
     from builder.dockerfile.checks.rules import Finding
@@ -33,9 +39,10 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import Plan
     from builder.errors import Span
     from builder.events import Flag
-    from builder.oci.config import ImageConfig
+    from builder.graph.ops import Op
     from builder.oci.platform import Platform
     from builder.request import BuildRequest
+    from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
 
 _MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
@@ -61,9 +68,30 @@ def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
     )
 
 
-def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher) -> Inputs:
+def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, absent: Absent) -> Inputs:
     keep = dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in ("1", "true", "True", "TRUE", "t", "T")
-    return open_inputs(request.context, request.dockerfile, request.build_contexts, store, fetcher, keep_git_dir=keep)
+    return open_inputs(
+        request.context,
+        request.dockerfile,
+        request.build_contexts,
+        store,
+        fetcher,
+        absent=absent,
+        keep_git_dir=keep,
+    )
+
+
+def _resolver(request: BuildRequest, named: NamedContexts, store: Store, cancelled: Flag) -> tuple[Search, Resolver]:
+    halt = Halt(cancelled)
+    remote = remote_of(request.registry, request.pull, store, halt, is_offline=request.offline)
+    search = Search(store, remote, request.pull)
+    return search, Resolver(store, named, search, BaseLayers(store, remote, halt))
+
+
+def _stand_in(name: str, platform: Platform) -> ResolvedImage:
+    """In the place of an image that is not here: with it the rest of the file can be read for what else is not."""
+    config = ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
+    return ResolvedImage(name, "", config, ())
 
 
 class Planned:
@@ -73,8 +101,9 @@ class Planned:
     """
 
     def __init__(self, request: BuildRequest, store: Store, cancelled: Flag) -> None:
+        self._absent = Absent()
         self.fetcher = _fetcher(request, store, cancelled)
-        self.inputs = _inputs(request, store, self.fetcher)
+        self.inputs = _inputs(request, store, self.fetcher, self._absent)
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
         self.args = {name: value for name, value in given if value is not None}
@@ -82,7 +111,7 @@ class Planned:
             self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.resolver = Resolver(store, self.inputs.named)
+        self.search, self.resolver = _resolver(request, self.inputs.named, store, cancelled)
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = self.inputs.named
@@ -109,14 +138,57 @@ class Planned:
         check_syntax(decode(content, self.file), self.file, self.args)
         self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
-        self.plans = [self._plan(platform, builder) for platform in self.platforms]
+        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        self.resolver.ahead = lambda: [each for matter in matters for each in self._images(matter)]
+        try:
+            self.plans = [self._plan(platform, builder) for platform in self.platforms]
+        except BuildError as error:
+            if self._absent:
+                raise self._absent.error(content) from error
+            raise
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
-        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        if self._absent:
+            self.need_downloads()
         found = (each for matter in matters for each in self._found(matter))
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
+
+    def need_downloads(self) -> None:
+        """Of a build that may not fetch: raises one OfflineError for all that it would."""
+        wanted = [(op, note.span) for digest, op in self.graph.ops.items() if (note := self.graph.notes.get(digest))]
+        wanted += [(plan.epoch.source, plan.epoch.span) for plan in self.plans if plan.epoch.source]
+        for op, span in wanted:
+            try:
+                self._fetch(op)
+            except OfflineError as error:
+                self._absent.add(error, span, NAME)
+            except BuildError:
+                pass  # of another kind: the build tells it where it needs it
+        if self._absent:
+            raise self._absent.error(self.inputs.definition.content)
+
+    def _fetch(self, op: Op) -> None:
+        match op:
+            case HttpOp():
+                self.fetcher.http(op.url, op.checksum)
+            case GitOp():
+                self.fetcher.git(*op)
+            case _:
+                pass
+
+    def _images(self, matter: Matter) -> list[tuple[str, Platform]]:
+        """What will be looked up, as far as the file tells."""
+        found = bases.images(self._dockerfile, self._request.target, matter)
+        return [(name, platform) for name, platform in found if name not in self._named.directories]
+
+    def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
+        try:
+            return self.resolver.resolve(name, platform, span)
+        except OfflineError as error:
+            self._absent.add(error, span)
+            return _stand_in(name, platform)
 
     def fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -141,7 +213,7 @@ class Planned:
 
     def _config_of(self, name: str, platform: Platform, span: Span) -> ImageConfig | None:
         """None for a directory that stands for an image: it has no config."""
-        return None if name in self.contexts else self.resolver.resolve(name, platform, span).config
+        return None if name in self._named.directories else self.resolver.resolve(name, platform, span).config
 
     def _plan(self, platform: Platform, builder: GraphBuilder) -> Plan:
         request = self._request
@@ -153,7 +225,7 @@ class Planned:
             platform=platform,
             build_platform=host(),
             network="none" if request.network == "none" else "host",
-            resolve=self.resolver.resolve,
+            resolve=self._resolve,
             fresh=frozenset(name.lower() for name in request.no_cache_filter),
             prefix=len(self.platforms) > 1,
             confinement=_confinement(request),

@@ -37,8 +37,9 @@ MAY_IMPORT = {
     "planning": f"{GROUND} request graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
     "packing": f"{GROUND} store layers snapshots executor",
-    "building": f"{GROUND} request planning images packing graph net registry store layers sandbox dockerfile solver "
-    "snapshots sources exporters executor",
+    "announcing": f"{GROUND} planning dockerfile solver sources",
+    "building": f"{GROUND} request planning images packing announcing graph net registry store layers sandbox "
+    "dockerfile solver snapshots sources exporters executor",
     "progress": "values errors events",
     "cli": f"{GROUND} progress request building dockerfile net registry store layers sandbox sources exporters",
 }

@@ -13,12 +13,13 @@ import io
 import os
 import re
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import _native
 from builder.dockerfile.gitref import parse_gitref, redacted, ref_to_fetch
 from builder.dockerfile.ignore import Ignore
-from builder.errors import BuildError, NotFound, UsageError
+from builder.errors import BuildError, NotFound, OfflineError, UsageError
 from builder.layers.tree import DIFF, STAT_XATTR
 from builder.sources.context import ContextTree, open_context
 from builder.sources.definition import STDIN, Definition, read_dockerfile, read_ignore
@@ -27,8 +28,9 @@ from builder.store.paths import store_errors
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from builder.sources.absent import Absent
     from builder.sources.fetcher import Fetcher
     from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
@@ -73,21 +75,38 @@ def open_inputs(
     store: Store,
     fetcher: Fetcher,
     *,
+    absent: Absent,
     keep_git_dir: bool = False,
     stdin: BinaryIO | None = None,
 ) -> Inputs:
-    """Raises BuildError. Close the result: it holds descriptors."""
+    """Raises BuildError. Close the result: it holds descriptors.
+
+    What --offline forbids to fetch is added to `absent`; without a Dockerfile that is the end, and raised.
+    """
     opening = _Opening(store, fetcher, keep_git_dir, stdin)
     named = parse_contexts(build_contexts)
     contexts: dict[str, ContextTree] = {}
+    definition = None
     try:
-        definition = opening.main(context, dockerfile, contexts)
+        with _noted(absent, "the build context and its Dockerfile"):
+            definition = opening.main(context, dockerfile, contexts)
         for name, value in named.directories.items():
-            opening.add(name, value, contexts)
+            with _noted(absent, f"--build-context {name}"):
+                opening.add(name, value, contexts)
+        if definition is None:
+            raise absent.error()
     except BaseException:
         Inputs(Definition("", b""), contexts, named, {}).close()
         raise
     return Inputs(definition, contexts, named, opening.times)
+
+
+@contextmanager
+def _noted(absent: Absent, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OfflineError as error:
+        absent.add(error, None, option)
 
 
 class _Opening:
