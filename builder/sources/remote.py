@@ -90,7 +90,6 @@ class Registries(ShortNames):
 
     def _opened(self) -> Registry:
         from builder.registry.registry import Registry
-    from builder.registry.routes import Routes
 
         with self._guard:
             if self._registry is None:
