@@ -47,6 +47,8 @@ class Announcement:
         steps = len(planned.graph.notes)
         self._emit(events.BuildStarted(time.monotonic(), planned.file, planned.plans[0].stage, steps, tier))
         self._tell_moved(report)
+        for need in planned.needs.unlocked:
+            self.warn(f"{need.place}: {need} is not locked; rbuild lock adds it")
         unused = {name for plan in planned.plans for name in plan.unused_args}
         for name in sorted(unused - PROXIES - _OWN_ARGS):
             self.warn(f"--build-arg {name} is not used by this Dockerfile")

@@ -21,9 +21,8 @@ from builder.dockerfile.run_options import Confinement
 from builder.errors import BuildError, OfflineError
 from builder.graph.graph import GraphBuilder
 from builder.graph.ops import GitOp, HttpOp, inputs
-from builder.oci.config import ImageConfig
+from builder.needs import Needs, of_contexts, of_graph, stand_in
 from builder.oci.platform import host, parse_platform
-from builder.oci.resolved import ResolvedImage
 from builder.sources.absent import Absent
 from builder.sources.base_layers import BaseLayers, Halt
 from builder.sources.credentials import Credentials, secret_reader
@@ -40,12 +39,17 @@ if TYPE_CHECKING:
     from builder.errors import Span
     from builder.events import Flag
     from builder.graph.ops import Op
+    from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
+    from builder.oci.resolved import ResolvedImage
     from builder.request import BuildRequest
+    from builder.sources.definition import Definition
+    from builder.sources.pins import Pins
     from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
 
 _MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
+_TRUE = ("1", "true", "True", "TRUE", "t", "T")
 
 
 def _confinement(request: BuildRequest) -> Confinement:
@@ -68,8 +72,12 @@ def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
     )
 
 
-def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, absent: Absent) -> Inputs:
-    keep = dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in ("1", "true", "True", "TRUE", "t", "T")
+def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs, absent: Absent) -> Inputs:
+    """What is fetched after the Dockerfile is known follows its lock."""
+
+    def follow(definition: Definition, root: str | None) -> None:
+        fetcher.pins = needs.follow(definition, root)
+
     return open_inputs(
         request.context,
         request.dockerfile,
@@ -77,21 +85,19 @@ def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, absent: Absen
         store,
         fetcher,
         absent=absent,
-        keep_git_dir=keep,
+        keep_git_dir=dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in _TRUE,
+        lock=request.lock,
+        told=follow,
     )
 
 
-def _resolver(request: BuildRequest, named: NamedContexts, store: Store, cancelled: Flag) -> tuple[Search, Resolver]:
+def _resolver(
+    request: BuildRequest, named: NamedContexts, store: Store, cancelled: Flag, pins: Pins
+) -> tuple[Search, Resolver]:
     halt = Halt(cancelled)
     remote = remote_of(request.registry, request.pull, store, halt, is_offline=request.offline)
     search = Search(store, remote, request.pull)
-    return search, Resolver(store, named, search, BaseLayers(store, remote, halt))
-
-
-def _stand_in(name: str, platform: Platform) -> ResolvedImage:
-    """In the place of an image that is not here: with it the rest of the file can be read for what else is not."""
-    config = ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
-    return ResolvedImage(name, "", config, ())
+    return search, Resolver(store, named, search, BaseLayers(store, remote, halt), pins)
 
 
 class Planned:
@@ -100,10 +106,13 @@ class Planned:
     `is_index` says whether the result is an index: with several platforms it always is.
     """
 
-    def __init__(self, request: BuildRequest, store: Store, cancelled: Flag) -> None:
+    def __init__(self, request: BuildRequest, store: Store, cancelled: Flag, pins: Pins | None = None) -> None:
+        """`pins` are taken instead of those of a lock."""
         self._absent = Absent()
         self.fetcher = _fetcher(request, store, cancelled)
-        self.inputs = _inputs(request, store, self.fetcher, self._absent)
+        self.needs = Needs(request, pins)
+        self.inputs = _inputs(request, store, self.fetcher, self.needs, self._absent)
+        self.needs.add(of_contexts(self.inputs.named.directories))
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
         self.args = {name: value for name, value in given if value is not None}
@@ -111,7 +120,7 @@ class Planned:
             self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.search, self.resolver = _resolver(request, self.inputs.named, store, cancelled)
+        self.search, self.resolver = _resolver(request, self.inputs.named, store, cancelled, self.needs.pins)
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = self.inputs.named
@@ -143,11 +152,14 @@ class Planned:
         try:
             self.plans = [self._plan(platform, builder) for platform in self.platforms]
         except BuildError as error:
+            self.needs.refuse()
             if self._absent:
                 raise self._absent.error(content) from error
             raise
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
+        self.needs.add(of_graph(self.graph))
+        self.needs.refuse()
         if self._absent:
             self.need_downloads()
         found = (each for matter in matters for each in self._found(matter))
@@ -185,10 +197,10 @@ class Planned:
 
     def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
         try:
-            return self.resolver.resolve(name, platform, span)
+            return self.needs.resolve(self.resolver, name, platform, span)
         except OfflineError as error:
             self._absent.add(error, span)
-            return _stand_in(name, platform)
+            return stand_in(name, platform)
 
     def fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -213,7 +225,7 @@ class Planned:
 
     def _config_of(self, name: str, platform: Platform, span: Span) -> ImageConfig | None:
         """None for a directory that stands for an image: it has no config."""
-        return None if name in self._named.directories else self.resolver.resolve(name, platform, span).config
+        return None if name in self._named.directories else self._resolve(name, platform, span).config
 
     def _plan(self, platform: Platform, builder: GraphBuilder) -> Plan:
         request = self._request
