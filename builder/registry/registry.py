@@ -43,16 +43,20 @@ _MIRROR_TRIES = 2  # there is another server to ask
 class Authorizes(Protocol):
     """Who knows what to say in an Authorization header; see `registry.auth`."""
 
-    def header(self, endpoint: Endpoint, actions: str, also: tuple[str, ...] = ()) -> str | None: ...
+    def header(self, endpoint: Endpoint, actions: str, also: Sequence[str] = ()) -> str | None: ...
 
-    def challenged(self, endpoint: Endpoint, actions: str, answer: Answer, also: tuple[str, ...] = ()) -> str: ...
+    def challenged(
+        self, endpoint: Endpoint, actions: str, answer: Answer, also: Sequence[str] = (), sent: str | None = None
+    ) -> str: ...
 
 
 class Anonymous:
-    def header(self, endpoint: Endpoint, actions: str, also: tuple[str, ...] = ()) -> str | None:
+    def header(self, endpoint: Endpoint, actions: str, also: Sequence[str] = ()) -> str | None:
         return None
 
-    def challenged(self, endpoint: Endpoint, actions: str, answer: Answer, also: tuple[str, ...] = ()) -> str:
+    def challenged(
+        self, endpoint: Endpoint, actions: str, answer: Answer, also: Sequence[str] = (), sent: str | None = None
+    ) -> str:
         raise AuthError(f"{host_of(endpoint)} wants credentials", hint=f"rbuild login {endpoint.host}")
 
 
@@ -78,6 +82,12 @@ class Registry:
     def close(self) -> None:
         self.client.close()
 
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def persist(self, what: Callable[[], T]) -> T:
         return self.client.persist(what)
 
@@ -92,7 +102,7 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         body: bytes | Callable[[], Iterable[bytes]] | None = None,
         actions: str = "pull",
-        also: tuple[str, ...] = (),
+        also: Sequence[str] = (),
         accept: Sequence[int] = (200,),
     ) -> Iterator[Answer]:
         """One request, whose answer has one of the statuses `accept`.
@@ -111,7 +121,7 @@ class Registry:
                     _check(endpoint, step, answer, accept, header is not None)
                     yield answer
                     return
-                header = self._authorizer.challenged(endpoint, actions, answer, also)
+                header = self._authorizer.challenged(endpoint, actions, answer, also, header)
 
     @contextmanager
     def _followed(
