@@ -17,7 +17,7 @@ from builder.net.failed import retry_after, where
 from builder.oci.descriptor import Descriptor
 from builder.registry import documents
 from builder.registry.download import Download
-from builder.registry.errors import LARGEST, host_of, may_mend, refusal
+from builder.registry.errors import LARGEST, at_step, host_of, may_mend, refusal
 from builder.registry.routes import Routes
 from builder.registry.schemes import Schemes
 from builder.registry.turns import Turns
@@ -112,16 +112,17 @@ class Registry:
         try may mend, AuthError, RegistryError or NetworkError for what none will.
         """
         self._permit(f"{host_of(endpoint)}: {step}")
-        endpoint = self._schemes.settled(endpoint)
-        url = _address(endpoint, path)
-        header = self._authorizer.header(endpoint, actions, also)
-        for again in (False, True):
-            with self._followed(endpoint, method, url, headers or {}, body, header) as answer:
-                if again or answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
-                    _check(endpoint, step, answer, accept, header is not None)
-                    yield answer
-                    return
-                header = self._authorizer.challenged(endpoint, actions, answer, also, header)
+        with at_step(endpoint, step):
+            endpoint = self._schemes.settled(endpoint)
+            url = _address(endpoint, path)
+            header = self._authorizer.header(endpoint, actions, also)
+            for again in (False, True):
+                with self._followed(endpoint, method, url, headers or {}, body, header) as answer:
+                    if again or answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
+                        _check(endpoint, step, answer, accept, header is not None)
+                        yield answer
+                        return
+                    header = self._authorizer.challenged(endpoint, actions, answer, also, header)
 
     @contextmanager
     def _followed(
