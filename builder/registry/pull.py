@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, Cancelled, DocumentError
-from builder.events import Event, StepCancelled, StepFailed, StepFinished, StepStarted
+from builder.events import Event, StepCancelled, StepFailed, StepFinished, StepStarted, StepTransfer
 from builder.oci import mediatypes
 from builder.oci.index import parse_index
 from builder.oci.manifest import parse_manifest
@@ -15,7 +15,7 @@ from builder.store.images import choose_manifest
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.events import Emit
     from builder.oci.descriptor import Descriptor
@@ -23,14 +23,22 @@ if TYPE_CHECKING:
     from builder.oci.platform import Platform
     from builder.oci.reference import Reference
     from builder.registry.registry import Registry
+    from builder.store.blobs import Ingest
     from builder.store.store import Store
 
+    Moved = Callable[[str, int, int], None]
+
 AT_ONCE = 5
+_TOLD = 0.2  # seconds between two words of how far a blob is
 _DEPTH = 4  # an index may hold indexes, but not without end
 
 
 def _silent(event: Event) -> None:
     del event
+
+
+def _unmoved(digest: str, current: int, total: int) -> None:
+    del digest, current, total
 
 
 def pull(
@@ -41,12 +49,17 @@ def pull(
     Gives what the reference stands for. Blobs that the store has are not asked for.
     """
     wanted = reference.or_latest()
-    documents = _Documents(registry, wanted, store)
-    root = documents.root()
-    manifests = documents.manifests(root) if platform is None else [documents.chosen(root, platform)]
-    blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
-    layers(registry, wanted, store, blobs, emit)
-    store.tags.set(str(wanted), root)
+
+    def moved(digest: str, current: int, total: int) -> None:
+        emit(StepTransfer(time.monotonic(), str(wanted), digest, current, total))
+
+    with told(emit, str(wanted), "", f"[pull] {wanted.familiar()}"):
+        found = _Documents(registry, wanted, store)
+        root = found.root()
+        manifests = found.manifests(root) if platform is None else [found.chosen(root, platform)]
+        blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
+        layers(registry, wanted, store, blobs, moved)
+        store.tags.set(str(wanted), root)
     return root
 
 
@@ -62,12 +75,15 @@ def documents(registry: Registry, reference: Reference, store: Store, platform: 
 
 
 def layers(
-    registry: Registry, reference: Reference, store: Store, blobs: Sequence[Descriptor], emit: Emit = _silent
+    registry: Registry, reference: Reference, store: Store, blobs: Sequence[Descriptor], moved: Moved = _unmoved
 ) -> None:
-    """Bring those blobs of an image that the store lacks, several at a time; the first failure ends them all."""
+    """Bring those blobs of an image that the store lacks, several at a time; the first failure ends them all.
+
+    `moved(digest, bytes so far, bytes)` is told now and then, from several threads, and of each at its end.
+    """
     missing = {blob.digest: blob for blob in blobs if not store.blobs.has(blob.digest)}
     if missing:
-        _Blobs(registry, reference, store, emit).bring(list(missing.values()))
+        _Blobs(registry, reference, store, moved).bring(list(missing.values()))
 
 
 class _Documents:
@@ -108,42 +124,38 @@ class _Documents:
 class _Blobs:
     """Blobs of one image on their way into the store."""
 
-    def __init__(self, registry: Registry, reference: Reference, store: Store, emit: Emit) -> None:
+    def __init__(self, registry: Registry, reference: Reference, store: Store, moved: Moved) -> None:
         import threading
 
-        self._registry, self._store, self._emit = registry, store, emit
+        self._registry, self._store, self._moved = registry, store, moved
         self._endpoints = registry.routes.pull(reference)
-        self._name = reference.familiar()
         self._stop: threading.Event = threading.Event()
 
     def bring(self, blobs: Sequence[Descriptor]) -> None:
         """All of them, or the first error. No thread is left behind."""
+        if len(blobs) == 1:
+            self._bring(blobs[0])
+            return
         from concurrent.futures import ThreadPoolExecutor
 
         errors: list[BaseException] = []
 
-        def one(number: int) -> None:
+        def one(blob: Descriptor) -> None:
             if self._stop.is_set():
                 return
             try:
-                self._bring_told(blobs[number], f"{number + 1}/{len(blobs)}")
+                self._bring(blob)
             except BaseException as error:  # noqa: BLE001 (raised below, in the thread that asked)
                 errors.append(error)
                 self._stop.set()
 
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull") as pool:
+        with ThreadPoolExecutor(min(AT_ONCE, len(blobs)), thread_name_prefix="pull") as pool:
             try:
-                list(pool.map(one, range(len(blobs))))
+                list(pool.map(one, blobs))
             finally:
                 self._stop.set()
         if errors:
             raise errors[0]
-
-    def _bring_told(self, blob: Descriptor, which: str) -> None:
-        what = "config" if blob.media_type in mediatypes.CONFIGS else "layer"
-        step = f"[{self._name} {which}] {what} {blob.digest[7:19]} {blob.size / 1e6:.1f} MB"
-        with told(self._emit, blob.digest[7:19], self._name, step):
-            self._bring(blob)
 
     def _bring(self, blob: Descriptor) -> None:
         """Bytes that turn out to be wrong are asked for once more, if they came at the first go."""
@@ -162,11 +174,30 @@ class _Blobs:
 
     def _into_store(self, blob: Descriptor) -> None:
         with self._store.blobs.ingest(expected=blob.size) as ingest:
-            received = self._registry.blob(self._endpoints, blob, ingest, self._stop)
+            sink = _Told(ingest, blob, self._moved)
+            received = self._registry.blob(self._endpoints, blob, sink, self._stop)
             try:
                 ingest.commit(blob.media_type, blob.digest, blob.size)
             except DocumentError as error:
                 raise _Spoilt(error, received) from error
+        self._moved(blob.digest, blob.size, blob.size)
+
+
+class _Told:
+    """Passes a blob on, and tells now and then how far it is; not of its end, which is when it is in the store."""
+
+    def __init__(self, ingest: Ingest, blob: Descriptor, moved: Moved) -> None:
+        self._ingest, self._blob, self._moved = ingest, blob, moved
+        self._written = 0
+        self._next = time.monotonic() + _TOLD
+
+    def write(self, chunk: bytes, /) -> int:
+        count = self._ingest.write(chunk)
+        self._written += count
+        if self._written < self._blob.size and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TOLD
+            self._moved(self._blob.digest, self._written, self._blob.size)
+        return count
 
 
 class _Spoilt(Exception):
