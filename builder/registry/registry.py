@@ -18,7 +18,7 @@ from builder.oci.descriptor import Descriptor
 from builder.registry import documents
 from builder.registry.auth import Authorizer
 from builder.registry.download import Download
-from builder.registry.errors import LARGEST, host_of, may_mend, refusal
+from builder.registry.errors import LARGEST, at_step, host_of, may_mend, refusal
 from builder.registry.keys import Keychain
 from builder.registry.routes import Routes
 from builder.registry.schemes import Schemes
@@ -94,18 +94,19 @@ class Registry:
         try may mend, AuthError, RegistryError or NetworkError for what none will.
         """
         self._permit(f"{host_of(endpoint)}: {step}")
-        endpoint = self._schemes.settled(endpoint)
-        url = _address(endpoint, path)
-        header = self._authorizer.header(endpoint, actions, also)
-        for again in (False, True):
-            with self._followed(endpoint, method, url, headers or {}, body, header) as answer:
-                if again and header and answer.status == 401:
-                    raise self._authorizer.refused(endpoint, actions, answer, also, header, step)
-                if answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
-                    _check(endpoint, step, answer, accept, header is not None)
-                    yield answer
-                    return
-                header = self._authorizer.challenged(endpoint, actions, answer, also, header, step)
+        with at_step(endpoint, step):
+            endpoint = self._schemes.settled(endpoint)
+            url = _address(endpoint, path)
+            header = self._authorizer.header(endpoint, actions, also)
+            for again in (False, True):
+                with self._followed(endpoint, method, url, headers or {}, body, header) as answer:
+                    if again and header and answer.status == 401:
+                        raise self._authorizer.refused(endpoint, actions, answer, also, header, step)
+                    if answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
+                        _check(endpoint, step, answer, accept, header is not None)
+                        yield answer
+                        return
+                    header = self._authorizer.challenged(endpoint, actions, answer, also, header, step)
 
     @contextmanager
     def _followed(
