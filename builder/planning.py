@@ -175,7 +175,7 @@ class Planned:
             try:
                 self._fetch(op)
             except OfflineError as error:
-                self._absent.add(error, span, NAME)
+                self._absent.add(error, span, "" if span else NAME)
             except BuildError:
                 pass  # of another kind: the build tells it where it needs it
         if self._absent:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from builder.registry.routes import Routes
     from builder.store.store import Store
 
+    Moved = Callable[[str, int, int], None]  # digest, bytes so far, bytes
+
 
 class Remote(Protocol):
     """`reachable` tells whether asking is of any use. Every method may be called from several threads."""
@@ -42,7 +44,11 @@ class Remote(Protocol):
         """Bring index, manifest and config into the store, under the reference's name. No layers."""
         ...
 
-    def layer(self, reference: Reference, layer: Descriptor, moved: Callable[[str, int, int], None]) -> None:
+    def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        """Bring the documents that are missing of an image whose index or manifest is known, under no name."""
+        ...
+
+    def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         """Bring one blob into the store; `moved(digest, bytes so far, bytes)` is told of it."""
         ...
 
@@ -83,10 +89,15 @@ class Registries(ShortNames):
 
         return documents(self._opened(), reference, self._store, platform)
 
-    def layer(self, reference: Reference, layer: Descriptor, moved: Callable[[str, int, int], None]) -> None:
+    def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        from builder.registry.pull import complete
+
+        complete(self._opened(), reference, self._store, root, platform)
+
+    def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         from builder.registry.pull import layers
 
-        layers(self._opened(), reference, self._store, [layer], moved)
+        layers(self._opened(), reference, self._store, [layer], moved=moved)
 
     def _opened(self) -> Registry:
         from builder.registry.registry import Registry
@@ -112,7 +123,10 @@ class Refusing(ShortNames):
     def documents(self, reference: Reference, platform: Platform) -> Descriptor:
         raise self._refuse(f"image {reference.familiar()} for {platform}", reference.familiar())
 
-    def layer(self, reference: Reference, layer: Descriptor, moved: Callable[[str, int, int], None]) -> None:
+    def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        raise self._refuse(f"image {reference.familiar()} for {platform}", reference.familiar())
+
+    def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         raise self._refuse(f"layer {layer.digest} of image {reference.familiar()}", reference.familiar())
 
 
