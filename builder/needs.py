@@ -14,6 +14,7 @@ from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
 from builder.oci.resolved import ResolvedImage
 from builder.sources.inputs import is_elsewhere
+from builder.sources.lock import Entry
 from builder.sources.lock_file import path_for, read_given, read_inside, read_lock
 from builder.sources.pins import GIT, IMAGE, NO_PINS, URL, LockPins, at_ref, spelled
 from builder.values import NamedTuple
@@ -51,6 +52,10 @@ class Need(NamedTuple):
     @property
     def key(self) -> tuple[str, str, str]:
         return self.kind, self.name, self.platform
+
+    def entry(self, value: str) -> Entry:
+        """The line of a lock for it."""
+        return Entry(self.kind, self.name, self.platform, value)
 
     def pinned(self, pins: Pins) -> str | None:
         match self.kind:
@@ -113,9 +118,10 @@ class Needs:
         return self.pins
 
     def add(self, needs: Iterable[Need]) -> None:
-        """The first place of each counts."""
+        """The first place of each counts, unless only another one says what it has to be."""
         for need in needs:
-            self._all.setdefault(need.key, need)
+            if not self._all.setdefault(need.key, need).said:
+                self._all[need.key] = self._all[need.key]._replace(said=need.said)
 
     def __iter__(self) -> Iterator[Need]:
         return iter(self._all.values())

@@ -15,6 +15,7 @@ from builder.dockerfile.checks.matter import Matter
 from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.epoch_value import NAME
 from builder.dockerfile.frontend import check_syntax
+from builder.dockerfile.instructions import From
 from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
@@ -150,7 +151,7 @@ class Planned:
         matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
         self.resolver.ahead = lambda: [each for matter in matters for each in self._images(matter)]
         try:
-            self.plans = [self._plan(platform, builder) for platform in self.platforms]
+            self.plans = [self._plan(platform, builder, self._request.target) for platform in self.platforms]
         except BuildError as error:
             self.needs.refuse()
             if self._absent:
@@ -166,6 +167,14 @@ class Planned:
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
+
+    def plan_all(self) -> None:
+        """Tell `needs` those of every stage that could be a target."""
+        builder = GraphBuilder()
+        names = [item.name for item in self._dockerfile.instructions if isinstance(item, From) and item.name]
+        for platform in self.platforms:
+            for name in dict.fromkeys(names):
+                self.needs.add(of_graph(self._plan(platform, builder, name).graph))
 
     def need_downloads(self) -> None:
         """Of a build that may not fetch: raises one OfflineError for all that it would."""
@@ -227,7 +236,7 @@ class Planned:
         """None for a directory that stands for an image: it has no config."""
         return None if name in self._named.directories else self._resolve(name, platform, span).config
 
-    def _plan(self, platform: Platform, builder: GraphBuilder) -> Plan:
+    def _plan(self, platform: Platform, builder: GraphBuilder, target: str | None) -> Plan:
         request = self._request
         settings = lower.Settings(
             build_args=self.args,
@@ -242,4 +251,4 @@ class Planned:
             prefix=len(self.platforms) > 1,
             confinement=_confinement(request),
         )
-        return lower.lower(self._dockerfile, request.target, settings, builder)
+        return lower.lower(self._dockerfile, target, settings, builder)
