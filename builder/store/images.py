@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import DocumentError, NotFound
 from builder.oci import mediatypes
@@ -25,7 +25,13 @@ class PlatformMissing(NotFound):
     """An index that has no image for the platform; the hint tells which it has."""
 
 
-def choose_manifest(blobs: Blobs, descriptor: Descriptor, platform: Platform) -> Descriptor:
+class Documents(Protocol):
+    """Whoever has the bytes of a document; `store.blobs.Blobs` is one."""
+
+    def read(self, descriptor: Descriptor) -> bytes: ...
+
+
+def choose_manifest(blobs: Documents, descriptor: Descriptor, platform: Platform) -> Descriptor:
     """The manifest for `platform` that the descriptor of a manifest or index leads to.
 
     PlatformMissing if an index has none that suits. A manifest is taken as it is, whatever its platform.
