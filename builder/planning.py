@@ -140,6 +140,7 @@ class Planned:
         An error gets the text that its place is in: it may have come from a pipe.
         """
         self.inputs.close()
+        self.search.close()
         if isinstance(error, BuildError) and error.span and error.span.file == self.file:
             error.source = self.inputs.definition.content
 

@@ -10,7 +10,7 @@ import os
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import BuildError, NotFound, OfflineError
+from builder.errors import BuildError, NotFound, OfflineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,8 @@ class Remote(Protocol):
     def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
         """Bring the documents that are missing of an image whose index or manifest is known, under no name."""
         ...
+
+    def close(self) -> None: ...
 
     def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         """Bring one blob into the store; `moved(digest, bytes so far, bytes)` is told of it."""
@@ -99,6 +101,10 @@ class Registries(ShortNames):
 
         layers(self._opened(), reference, self._store, [layer], moved=moved)
 
+    def close(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
+
     def _opened(self) -> Registry:
         from builder.registry.registry import Registry
 
@@ -129,6 +135,8 @@ class Refusing(ShortNames):
     def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         raise self._refuse(f"layer {layer.digest} of image {reference.familiar()}", reference.familiar())
 
+    def close(self) -> None: ...
+
 
 def never(what: str, name: str) -> BuildError:
     return NotFound(
@@ -147,6 +155,9 @@ def offline(what: str, name: str) -> BuildError:
 
 
 def remote_of(options: RegistryOptions, pull: str, store: Store, cancelled: Flag, *, is_offline: bool) -> Remote:
+    """Of a build. UsageError for options that contradict each other."""
+    if is_offline and pull in ("always", "newer"):
+        raise UsageError(f"--offline and --pull={pull} exclude one another", hint="leave one of them away")
     if is_offline:
         return Refusing(options, offline)
     return Refusing(options, never) if pull == "never" else Registries(options, store, cancelled)

@@ -86,6 +86,10 @@ class Search:
             self._tell(reference, begin, found)
         return found
 
+    def close(self) -> None:
+        """Give connections back."""
+        self._remote.close()
+
     def _policy_for(self, reference: Reference) -> str:
         """What a digest names never changes: nobody knows better than the store."""
         return "missing" if reference.digest else self._policy
