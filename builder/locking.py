@@ -159,7 +159,8 @@ def _entries(planned: Planned, needs: Sequence[Need], pins: Pins) -> list[Entry]
 
     planned.fetcher.pins = NO_PINS  # what the Dockerfile says by now counts more
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lock") as pool:
-        return list(pool.map(lambda need: need.entry(_value(planned, need, pins)), needs))
+        values = pool.map(lambda need: _value(planned, need, pins), needs)
+        return [Entry(*need[:3], value) for need, value in zip(needs, values, strict=True)]
 
 
 def _value(planned: Planned, need: Need, pins: Pins) -> str:

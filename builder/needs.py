@@ -14,7 +14,6 @@ from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
 from builder.oci.resolved import ResolvedImage
 from builder.sources.inputs import is_elsewhere
-from builder.sources.lock import Entry
 from builder.sources.lock_file import path_for, read_given, read_inside, read_lock
 from builder.sources.pins import GIT, IMAGE, NO_PINS, URL, LockPins, at_ref, spelled
 from builder.values import NamedTuple
@@ -52,10 +51,6 @@ class Need(NamedTuple):
     @property
     def key(self) -> tuple[str, str, str]:
         return self.kind, self.name, self.platform
-
-    def entry(self, value: str) -> Entry:
-        """The line of a lock for it."""
-        return Entry(self.kind, self.name, self.platform, value)
 
     def pinned(self, pins: Pins) -> str | None:
         match self.kind:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.cli.doors import Doors
+from tests.support import fake_rooms
 from tests.support.builds import build, write_context
-from tests.support.command import Rbuild
 from tests.support.web import GIT, Web
 
 DOCKERFILE = """\
@@ -31,10 +32,33 @@ def sha256(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+class Rbuild:
+    """The command line in this very process: nothing here has anything to RUN."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+        self._set = monkeypatch.setenv
+        self.renew(store)
+
+    def renew(self, store: Path) -> None:
+        self._set("RBUILD_STORE", str(store))
+
+    def __call__(
+        self, *words: str | Path, status: int = 0, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        ran = fake_rooms.rbuild(*map(str, words), doors=Doors(), environ=os.environ)
+        assert ran.status == status, ran.out + ran.err
+        return subprocess.CompletedProcess(words, ran.status, ran.out, ran.err)
+
+
+@pytest.fixture
+def rbuild(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rbuild:
+    return Rbuild(monkeypatch, tmp_path / "store")
+
+
 def image(rbuild: Rbuild, scratch: Path, name: str, dockerfile: str, *words: str) -> str:
     scratch.mkdir(exist_ok=True)
     write_context(scratch, dockerfile)
-    return build(rbuild, "--isolation=none", "-t", name, *words, scratch).digest
+    return digest(rbuild, "-t", name, *words, scratch)
 
 
 def digest(rbuild: Rbuild, *words: str | Path) -> str:
@@ -117,12 +141,14 @@ def test_a_lock_holds_every_source_and_a_build_follows_it(
     assert lock.read_text() == expected.rstrip() + " # why\n"
 
 
-def test_a_changed_download_ends_the_build_locked_or_not(rbuild: Rbuild, web: Web, context: Path) -> None:
+def test_a_changed_download_ends_the_build_locked_or_not(
+    rbuild: Rbuild, web: Web, context: Path, tmp_path: Path
+) -> None:
     (web.root / "a").write_text("1")
     lines = f"FROM scratch\nADD {web.url}/a /\n"
     rbuild("lock", write_context(context, lines))
     (web.root / "a").write_text("2")
-    rbuild.clean()
+    rbuild.renew(tmp_path / "another-store")
     error = message(rbuild, context)
     assert f"Dockerfile:2: {web.url}/a: the checksum is {sha256('2')}, and not {sha256('1')}" in error
     assert f"as {context}/rbuild.lock:5 has it" in error
@@ -199,7 +225,7 @@ def test_a_context_from_elsewhere_brings_its_lock(rbuild: Rbuild, web: Web, tmp_
     work.mkdir()
     rbuild("lock", write_context(work, f"FROM scratch\nADD {web.url}/a /\nCOPY . /x/\n"))
     web.repository("p", f"cp {work}/* .")
-    rbuild.clean()
+    rbuild.renew(tmp_path / "another-store")
     (web.root / "a").write_text("2")
     assert "as rbuild.lock:5 has it" in message(rbuild, f"{web.url}/p.git")
     (web.root / "a").write_text("1")
