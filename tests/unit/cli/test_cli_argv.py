@@ -217,5 +217,5 @@ def test_a_word_after_update_is_a_name_unless_it_is_a_path(
 ) -> None:
     chosen = command("lock")
     assert chosen
-    found = read(chosen, words)
+    found = argv.read(chosen, words)
     assert (found.all("update"), found.operand(".")) == (updated, context)
