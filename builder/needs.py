@@ -62,6 +62,12 @@ class Need(NamedTuple):
                 return pins.url(*self.words)
 
 
+def stand_in(name: str, platform: Platform) -> ResolvedImage:
+    """In the place of an image that may not be had: with it the rest of a file can be read for what else may not."""
+    config = ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
+    return ResolvedImage(name, "", config, ())
+
+
 def of_graph(graph: Graph) -> Iterator[Need]:
     """The downloads and repositories of ADD. Images are known to who has resolved them."""
     for digest, op in graph.ops.items():
@@ -126,8 +132,7 @@ class Needs:
         need = Need(IMAGE, str(reference), str(platform.normal()), str(span), span)
         self.add([need])
         if self._request.locked and need.pinned(self.pins) is None:
-            empty = ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
-            return ResolvedImage(name, "", empty, ())
+            return stand_in(name, platform)
         return resolver.resolve(name, platform, span)
 
     @property

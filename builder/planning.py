@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import lower
+from builder.dockerfile import bases, lower
 from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
@@ -19,15 +19,19 @@ from builder.dockerfile.instructions import From
 from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
-from builder.errors import BuildError
+from builder.errors import BuildError, OfflineError
 from builder.graph.graph import GraphBuilder
-from builder.graph.ops import inputs
-from builder.needs import Needs, of_contexts, of_graph
+from builder.graph.ops import GitOp, HttpOp, inputs
+from builder.needs import Needs, of_contexts, of_graph, stand_in
 from builder.oci.platform import host, parse_platform
+from builder.sources.absent import Absent
+from builder.sources.base_layers import BaseLayers, Halt
 from builder.sources.credentials import Credentials, secret_reader
 from builder.sources.fetcher import Fetcher
 from builder.sources.inputs import Inputs, open_inputs
+from builder.sources.remote import remote_of
 from builder.sources.resolver import Resolver
+from builder.sources.search import Search
 
 if TYPE_CHECKING:
     from builder.dockerfile.checks.rules import Finding
@@ -35,12 +39,14 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import Plan
     from builder.errors import Span
     from builder.events import Flag
+    from builder.graph.ops import Op
     from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
     from builder.oci.resolved import ResolvedImage
     from builder.request import BuildRequest
     from builder.sources.definition import Definition
     from builder.sources.pins import Pins
+    from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
 
 _MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
@@ -67,7 +73,7 @@ def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
     )
 
 
-def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs) -> Inputs:
+def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs, absent: Absent) -> Inputs:
     """What is fetched after the Dockerfile is known follows its lock."""
 
     def follow(definition: Definition, root: str | None) -> None:
@@ -79,10 +85,20 @@ def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs)
         request.build_contexts,
         store,
         fetcher,
+        absent=absent,
         keep_git_dir=dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in _TRUE,
         lock=request.lock,
         told=follow,
     )
+
+
+def _resolver(
+    request: BuildRequest, named: NamedContexts, store: Store, cancelled: Flag, pins: Pins
+) -> tuple[Search, Resolver]:
+    halt = Halt(cancelled)
+    remote = remote_of(request.registry, request.pull, store, halt, is_offline=request.offline)
+    search = Search(store, remote, request.pull)
+    return search, Resolver(store, named, search, BaseLayers(store, remote, halt), pins)
 
 
 class Planned:
@@ -93,9 +109,10 @@ class Planned:
 
     def __init__(self, request: BuildRequest, store: Store, cancelled: Flag, pins: Pins | None = None) -> None:
         """`pins` are taken instead of those of a lock."""
+        self._absent = Absent()
         self.fetcher = _fetcher(request, store, cancelled)
         self.needs = Needs(request, pins)
-        self.inputs = _inputs(request, store, self.fetcher, self.needs)
+        self.inputs = _inputs(request, store, self.fetcher, self.needs, self._absent)
         self.needs.add(of_contexts(self.inputs.named.directories))
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
@@ -104,7 +121,7 @@ class Planned:
             self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.resolver = Resolver(store, self.inputs.named, self.needs.pins)
+        self.search, self.resolver = _resolver(request, self.inputs.named, store, cancelled, self.needs.pins)
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = self.inputs.named
@@ -131,16 +148,21 @@ class Planned:
         check_syntax(decode(content, self.file), self.file, self.args)
         self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
+        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        self.resolver.ahead = lambda: [each for matter in matters for each in self._images(matter)]
         try:
             self.plans = [self._plan(platform, builder, self._request.target) for platform in self.platforms]
-        except BuildError:
+        except BuildError as error:
             self.needs.refuse()
+            if self._absent:
+                raise self._absent.error(content) from error
             raise
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
         self.needs.add(of_graph(self.graph))
         self.needs.refuse()
-        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        if self._absent:
+            self.need_downloads()
         found = (each for matter in matters for each in self._found(matter))
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
@@ -153,6 +175,41 @@ class Planned:
         for platform in self.platforms:
             for name in dict.fromkeys(names):
                 self.needs.add(of_graph(self._plan(platform, builder, name).graph))
+
+    def need_downloads(self) -> None:
+        """Of a build that may not fetch: raises one OfflineError for all that it would."""
+        wanted = [(op, note.span) for digest, op in self.graph.ops.items() if (note := self.graph.notes.get(digest))]
+        wanted += [(plan.epoch.source, plan.epoch.span) for plan in self.plans if plan.epoch.source]
+        for op, span in wanted:
+            try:
+                self._fetch(op)
+            except OfflineError as error:
+                self._absent.add(error, span, NAME)
+            except BuildError:
+                pass  # of another kind: the build tells it where it needs it
+        if self._absent:
+            raise self._absent.error(self.inputs.definition.content)
+
+    def _fetch(self, op: Op) -> None:
+        match op:
+            case HttpOp():
+                self.fetcher.http(op.url, op.checksum)
+            case GitOp():
+                self.fetcher.git(*op)
+            case _:
+                pass
+
+    def _images(self, matter: Matter) -> list[tuple[str, Platform]]:
+        """What will be looked up, as far as the file tells."""
+        found = bases.images(self._dockerfile, self._request.target, matter)
+        return [(name, platform) for name, platform in found if name not in self._named.directories]
+
+    def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
+        try:
+            return self.needs.resolve(self.resolver, name, platform, span)
+        except OfflineError as error:
+            self._absent.add(error, span)
+            return stand_in(name, platform)
 
     def fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -177,10 +234,7 @@ class Planned:
 
     def _config_of(self, name: str, platform: Platform, span: Span) -> ImageConfig | None:
         """None for a directory that stands for an image: it has no config."""
-        return None if name in self.contexts else self._resolve(name, platform, span).config
-
-    def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
-        return self.needs.resolve(self.resolver, name, platform, span)
+        return None if name in self._named.directories else self._resolve(name, platform, span).config
 
     def _plan(self, platform: Platform, builder: GraphBuilder, target: str | None) -> Plan:
         request = self._request

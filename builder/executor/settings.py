@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from builder.executor.traps import Refuse
     from builder.graph.ops import Op
     from builder.layers.tree import Owners
-    from builder.oci.assemble import Layer
     from builder.sandbox.tiers import Tier
+    from builder.sources.base_layers import BaseLayers
     from builder.sources.context import ContextTree
     from builder.sources.fetcher import Fetcher
     from builder.store.store import Store
@@ -30,7 +30,8 @@ class Keys(Protocol):
 
 
 class Settings(NamedTuple):
-    """`images` has the layers of each pinned image by manifest digest.
+    """`images` has the layers of each pinned image by manifest digest; `moved(key, digest, bytes so far, bytes)` is
+    told when one of them comes from a registry.
 
     `tier` and `owners` are asked when a tree is looked for or made, not before: they may enter a user
     namespace. `output(key, stream, line)` is told every line of a RUN, and `logs` is where they are kept.
@@ -40,11 +41,12 @@ class Settings(NamedTuple):
     """
 
     contexts: Mapping[str, ContextTree]
-    images: Mapping[str, Sequence[Layer]]
+    images: BaseLayers
     tier: Callable[[], Tier]
     owners: Callable[[], Owners]
     warn: Callable[[str], None]
     output: Callable[[str, int, bytes], None]
+    moved: Callable[[str, str, int, int], None]
     logs: str
     room: Callable[[], str]
     proxies: tuple[tuple[str, str], ...]

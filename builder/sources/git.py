@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import redacted
-from builder.errors import AuthError, BuildError, NetworkError, NotFound
+from builder.errors import AuthError, BuildError, NetworkError, NotFound, OfflineError
 from builder.layers.tree import DIFF, create_tree
 from builder.sources.fetched import Fetched, identity
 from builder.sources.git_checkout import Checkout, check_out
@@ -298,10 +298,11 @@ def submodule_url(remote: str, url: str) -> str:
     return base + url if base.endswith(":") else f"{base}/{url}"
 
 
-def _not_offline(wanted: Wanted) -> NotFound:
+def _not_offline(wanted: Wanted) -> OfflineError:
     shown = redacted(wanted.remote) + (f"#{wanted.ref}" if wanted.ref else "")
-    return NotFound(
+    return OfflineError(
         f"{shown} has not been fetched before, and --offline forbids to fetch it now",
+        wanted=shown,
         hint="build once without --offline, or name a directory with --build-context",
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import redacted
 from builder.dockerfile.remote_source import file_name
-from builder.errors import BuildError, NotFound
+from builder.errors import BuildError, OfflineError
 from builder.layers.tree import DIFF, create_tree
 from builder.sources.fetched import Fetched, identity
 from builder.sources.http_client import Client
@@ -63,8 +63,9 @@ class HttpSource:
         if record and (self._offline or wanted) and wanted in ("", record["sha256"]):
             return _fetched(self._path(record), record)
         if self._offline:
-            raise NotFound(
+            raise OfflineError(
                 f"{redacted(url)} has not been fetched before, and --offline forbids to fetch it now",
+                wanted=redacted(url),
                 hint="build once without --offline, or put the file into the build context",
             )
         return self._get(url, wanted, key, record)
