@@ -68,6 +68,15 @@ def stand_in(name: str, platform: Platform) -> ResolvedImage:
     return ResolvedImage(name, "", config, ())
 
 
+def _image(resolver: Resolver, name: str, platform: Platform, span: Span | None) -> Need | None:
+    """None for a layout on this machine, and for a name that is none: the resolver says why."""
+    try:
+        reference = resolver.reference(name)
+    except BuildError:
+        return None
+    return Need(IMAGE, str(reference), str(platform.normal()), str(span), span) if reference else None
+
+
 def of_graph(graph: Graph) -> Iterator[Need]:
     """The downloads and repositories of ADD. Images are known to who has resolved them."""
     for digest, op in graph.ops.items():
@@ -102,6 +111,7 @@ class Needs:
         self._request = request
         self._given = pins is not None
         self._all: dict[tuple[str, str, str], Need] = {}
+        self._images: dict[tuple[str, Platform], Need | None] = {}
         self.pins: Pins = pins or NO_PINS
         self.lock: LockFile | None = None
 
@@ -123,17 +133,24 @@ class Needs:
 
     def resolve(self, resolver: Resolver, name: str, platform: Platform, span: Span) -> ResolvedImage:
         """As the resolver does. With --locked an image that is not locked is an empty one: `refuse` tells of all."""
-        try:
-            reference = resolver.reference(name)
-        except BuildError:
-            reference = None  # the resolver says why
-        if reference is None:
-            return resolver.resolve(name, platform, span)
-        need = Need(IMAGE, str(reference), str(platform.normal()), str(span), span)
-        self.add([need])
-        if self._request.locked and need.pinned(self.pins) is None:
-            return stand_in(name, platform)
-        return resolver.resolve(name, platform, span)
+        need = self._image(resolver, name, platform, span)
+        return stand_in(name, platform) if need and self._refused(need) else resolver.resolve(name, platform, span)
+
+    def allows(self, resolver: Resolver, name: str, platform: Platform) -> bool:
+        """Whether an image may be looked up."""
+        need = _image(resolver, name, platform, None)
+        return need is None or not self._refused(need)
+
+    def _image(self, resolver: Resolver, name: str, platform: Platform, span: Span) -> Need | None:
+        """Looked up once: it takes a look at the store."""
+        key = (name, platform)
+        if key not in self._images:
+            self._images[key] = _image(resolver, name, platform, span)
+            self.add(filter(None, [self._images[key]]))
+        return self._images[key]
+
+    def _refused(self, need: Need) -> bool:
+        return self._request.locked and need.pinned(self.pins) is None
 
     @property
     def unlocked(self) -> list[Need]:

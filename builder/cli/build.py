@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from builder.cli import result as results
 from builder.cli.request import request_of
-from builder.cli.signals import stoppable
-from builder.errors import BuildError, UsageError, of_system
+from builder.cli.signals import Interrupts
+from builder.errors import BuildError, Cancelled, UsageError, of_system
 from builder.progress.renderer import renderer, resolve
 
 if TYPE_CHECKING:
@@ -50,11 +50,18 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 def _build(request: BuildRequest, mode: str, console: Console, doors: Doors) -> BuildResult:
     show = renderer(mode, console.stderr, colour=console.colour)
-    with stoppable("the build was cancelled") as cancelled, _thread_faults(console):
+    with Interrupts() as interrupts, _thread_faults(console):
         try:
-            return doors.build(request, show, cancelled)
+            result = doors.build(request, show, interrupts.cancelled)
+        except Exception as error:
+            if interrupts.status is None:
+                raise
+            raise _stopped(interrupts.status) from error
         finally:
             show.close()
+    if interrupts.status is not None:
+        raise _stopped(interrupts.status)
+    return result
 
 
 @contextmanager
@@ -74,6 +81,13 @@ def _thread_faults(console: Console) -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+def _stopped(status: int) -> Cancelled:
+    """Whatever a build stumbles over while it is being stopped, the signal is the reason."""
+    error = Cancelled("the build was cancelled")
+    error.exit_status = status
+    return error
 
 
 def _failed(error: BuildError, mode: str, request: BuildRequest, console: Console) -> int:

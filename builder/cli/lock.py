@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.options import ALL
 from builder.cli.request import request_of
-from builder.cli.signals import stoppable
+from builder.cli.signals import Interrupts
 from builder.errors import LockError, UsageError
 from builder.sources.lock import PLATFORM
 
@@ -26,8 +26,8 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     request = request_of(arguments, console.environ, doors)
     if arguments.one("pull") is None and (update.all or update.names):
         request = request._replace(pull="newer")
-    with stoppable("nothing was written: the lock was cancelled") as cancelled:
-        found = locking.look(request, update, cancelled)
+    with Interrupts() as interrupts:
+        found = locking.look(request, update, interrupts.cancelled)
     console.out(summary(found))
     if arguments.flag("check"):
         return _checked(found)

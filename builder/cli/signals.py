@@ -9,13 +9,9 @@ import _thread
 import os
 import signal
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from builder.errors import Cancelled
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -50,26 +46,6 @@ class Interrupts:
         # Event.set takes a lock that the interrupted thread may be holding in Event.wait: so the set
         # is another thread's, started without the locks of threading.Thread.
         _thread.start_new_thread(self.cancelled.set, ())
-
-
-@contextmanager
-def stoppable(consequence: str) -> Iterator[threading.Event]:
-    """What is set by a signal. Whatever the work stumbles over while it is being stopped, the signal is the reason."""
-    with Interrupts() as interrupts:
-        try:
-            yield interrupts.cancelled
-        except Exception as error:
-            if interrupts.status is None:
-                raise
-            raise _stopped(interrupts.status, consequence) from error
-    if interrupts.status is not None:
-        raise _stopped(interrupts.status, consequence)
-
-
-def _stopped(status: int, consequence: str) -> Cancelled:
-    error = Cancelled(consequence)
-    error.exit_status = status
-    return error
 
 
 def _leave(status: int) -> None:

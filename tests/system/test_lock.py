@@ -130,7 +130,7 @@ def test_a_lock_holds_every_source_and_a_build_follows_it(
     )
     expected = text.replace(sources[f"git {web.url}/r.git#main"], moved).replace("\ngit ", "\n# the library\ngit ")
     assert lock.read_text() == expected.rstrip() + " # why\n"
-    said = rbuild("lock", "--update=base", "--check", context, status=1)
+    said = rbuild("lock", "--update=base", "--check", "--pull=missing", context, status=1)
     assert re.fullmatch(
         r"updated  image docker.io/library/base:latest linux/amd64 sha256:\w{12} -> sha256:\w{12}\n"
         rf"removed  url {web.url}/trigger sha256:\w{{12}} # why\n"
@@ -195,7 +195,7 @@ def test_each_platform_is_locked_by_itself(rbuild: Rbuild, context: Path, tmp_pa
     image(rbuild, tmp_path / "base", "base", "FROM scratch\nLABEL new=1\n", *both)
     assert digest(rbuild, *both, "--locked", context) == before
     # The platforms of the lock are kept until others are asked for.
-    assert "2 updated" in rbuild("lock", "--update", context).stdout
+    assert "2 updated" in rbuild("lock", "--update", "--pull=missing", context).stdout
     assert "removed  platform linux/arm64\n" in rbuild("lock", "--platform=linux/amd64", context).stdout
     assert "linux/arm64" in message(rbuild, *both, "--locked", context)
 
