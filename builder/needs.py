@@ -5,6 +5,7 @@ What the main context is, and where the Dockerfile comes from, is what was asked
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import parse_gitref, ref_to_fetch
@@ -178,6 +179,6 @@ def _lock_of(request: BuildRequest, dockerfile: str, root: str | None) -> LockFi
     if found is None and root and request.lock is None:
         found = read_inside(root, dockerfile)
     if found is None and request.locked:
-        where = path or "none lies beside this Dockerfile"
+        where = os.path.normpath(path) if path else "none lies beside this Dockerfile"
         raise LockError(f"--locked: there is no lock file ({where})", hint="rbuild lock writes it")
     return found
