@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,16 @@ class Rbuild:
 @pytest.fixture
 def rbuild(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rbuild:
     return Rbuild(monkeypatch, tmp_path / "store")
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
 
 
 def image(rbuild: Rbuild, scratch: Path, name: str, dockerfile: str, *words: str) -> str:
@@ -231,3 +243,56 @@ def test_a_context_from_elsewhere_brings_its_lock(rbuild: Rbuild, web: Web, tmp_
     (web.root / "a").write_text("1")
     same = "--build-arg=SOURCE_DATE_EPOCH=0"
     assert digest(rbuild, same, "--locked", f"{web.url}/p.git") == digest(rbuild, same, work)
+
+
+def test_every_way_to_name_a_source(rbuild: Rbuild, web: Web, context: Path, tmp_path: Path) -> None:
+    """--build-context of images, files and repositories, a mount from an image, a repository with its .git."""
+    (web.root / "files.tar").write_bytes(archive({"f": b"1"}))
+    commit = web.repository("r", "echo 1 >f")
+    base = image(rbuild, tmp_path / "base", "example.org/base:1", "FROM scratch\nCOPY Dockerfile /\n")
+    lines = [
+        "FROM replaced",
+        "COPY --from=files f /a",
+        "COPY --from=library f /b",
+        f"ADD --keep-git-dir {web.url}/r.git /c",
+    ]
+    write_context(context, "\n".join([*lines, ""]))
+    contexts = {
+        "replaced": "docker-image://example.org/base:1",
+        "files": f"{web.url}/files.tar",
+        "library": f"{web.url}/r.git#main",
+    }
+    words = [f"--build-context={name}={value}" for name, value in contexts.items()]
+    before = digest(rbuild, *words, context)
+    rbuild("lock", *words, context)
+    assert (context / "rbuild.lock").read_text().splitlines()[4:] == [
+        f"image example.org/base:1 linux/amd64 {base}",
+        f"git {web.url}/r.git {commit}",
+        f"git {web.url}/r.git#main {commit}",
+        f"url {web.url}/files.tar sha256:{hashlib.sha256(archive({'f': b'1'})).hexdigest()}",
+    ]
+    commit_again(web, "r", "2")
+    image(rbuild, tmp_path / "base", "example.org/base:1", "FROM scratch\nLABEL new=1\n")
+    assert digest(rbuild, *words, "--locked", context) == before
+    words[2] = words[2].replace("main", "v1")
+    error = message(rbuild, *words, "--locked", context)
+    assert f"a source is not in {context}/rbuild.lock\n  --build-context library: git {web.url}/r.git#v1" in error
+
+
+def test_a_lock_serves_machines_of_several_kinds(rbuild: Rbuild, context: Path, tmp_path: Path) -> None:
+    """What a colleague's machine builds on stays in the lock, is updated with the rest, and goes with its image."""
+    both = ("--platform", "linux/amd64,linux/arm64")
+    image(rbuild, tmp_path / "base", "base", "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n", *both)
+    write_context(context, "FROM --platform=$BUILDPLATFORM base AS one\nFROM scratch\nCOPY --from=one / /\n")
+    rbuild("lock", context)
+    lock = context / "rbuild.lock"
+    colleague = f"image docker.io/library/base:latest linux/arm64 {'sha256:' + 'a' * 64} # theirs"
+    lock.write_text(f"{lock.read_text()}{colleague}\n")
+    assert "up to date (2 sources)" in rbuild("lock", context).stdout
+    assert (
+        "updated  image docker.io/library/base:latest linux/arm64"
+        in rbuild("lock", "--update", "--pull=missing", context).stdout
+    )
+    assert lock.read_text().endswith(" # theirs\n")
+    write_context(context, "FROM scratch\n")
+    assert "removed  image docker.io/library/base:latest linux/arm64" in rbuild("lock", context).stdout
