@@ -59,6 +59,14 @@ STORE = Option(
 )
 FILE = Option(("--file", "-f"), VALUE, "FILE", "The Dockerfile. Default: CONTEXT/Dockerfile.")
 
+PROGRESS = Option(
+    ("--progress",),
+    VALUE,
+    "MODE",
+    "Progress on standard error. Default: auto, tty on a terminal, else plain.",
+    ("auto", "plain", "tty", "json", "rawjson", "quiet"),
+)
+
 # How registries are reached: of every command that may reach one.
 REGISTRY = (
     Option(
@@ -182,13 +190,7 @@ REPORT = (
     ),
     Option(("--iidfile",), VALUE, "FILE", "Write the image ID to FILE: the digest of the config, or of the index."),
     Option(("--metadata-file",), VALUE, "FILE", "Write digests and names of the result to FILE, as JSON."),
-    Option(
-        ("--progress",),
-        VALUE,
-        "MODE",
-        "Progress on standard error. Default: auto, tty on a terminal, else plain.",
-        ("auto", "plain", "tty", "json", "rawjson", "quiet"),
-    ),
+    PROGRESS,
     Option(("--quiet", "-q"), FLAG, help="No progress; print the digest of the image alone."),
 )
 
@@ -255,6 +257,25 @@ COMMANDS: tuple[Command, ...] = (
         "FILE|-",
         least=1,
         most=1,
+    ),
+    Command(
+        "pull",
+        "Bring images from registries into the store.",
+        "builder.cli.pull:run",
+        (
+            Option(
+                ("--platform",), VALUE, "OS/ARCH", "Bring the image for this platform. Default: that of this machine."
+            ),
+            Option(("--all-platforms",), FLAG, help="Bring the images for all platforms."),
+            PROGRESS,
+            Option(("--quiet", "-q"), FLAG, help="No progress; print the digests alone."),
+            *REGISTRY,
+            STORE,
+            HELP,
+        ),
+        "REF...",
+        least=1,
+        most=None,
     ),
     Command("images", "List the images in the store.", "builder.cli.images:images", (JSON, STORE, HELP)),
     Command(

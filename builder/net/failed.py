@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, Cancelled
+from builder.net.address import redacted
+from builder.net.reasons import Lasting, unreached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from builder.events import Flag
     from builder.net.watch import Line
-
-AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses of which the next try may be another
 
 
 class Failed(Exception):
@@ -43,14 +43,17 @@ def stopped() -> Cancelled:
     return Cancelled("the build was stopped")
 
 
+def where(url: str) -> str:
+    """How messages name what was asked: host and path."""
+    return redacted(url).partition("://")[2]
+
+
 @contextmanager
-def explained(shown: str, cancelled: Flag, line: Line | None = None) -> Iterator[None]:
-    """What goes wrong between here and the server, in words: Failed, or Lasting where another try cannot help."""
+def explained(url: str, cancelled: Flag, line: Line | None = None) -> Iterator[None]:
+    """What goes wrong between here and the server, in words; all but a refused certificate may be tried again."""
     import http.client
 
     from urllib3.exceptions import HTTPError
-
-    from builder.net.reasons import Lasting, Unreached, unreached
 
     try:
         yield
@@ -58,7 +61,7 @@ def explained(shown: str, cancelled: Flag, line: Line | None = None) -> Iterator
         if cancelled.is_set():
             raise stopped() from None
         silent = line is not None and line.silent
-        found = Unreached(shown, "no answer in time") if silent else unreached(shown, error)
-        if isinstance(found, Lasting):
-            raise found from error
-        raise Failed(found) from error
+        told = unreached(redacted(url), TimeoutError() if silent else error)
+        if isinstance(told, Lasting):
+            raise told from error
+        raise Failed(told) from error
