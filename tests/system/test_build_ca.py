@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import ssl
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from builder.executor.trust import BUNDLES, FILE, VARIABLES
+from tests.support.authority import Authority
 from tests.support.builds import Build, build, write_context
 from tests.support.command import tier_works
 from tests.support.tools import need_tool
@@ -17,7 +21,6 @@ from tests.support.tools import need_tool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.authority import Authority
     from tests.support.command import Rbuild
 
 OWN = "# the image's own authorities\n"
@@ -141,20 +144,35 @@ def test_command_line_names_the_file(rbuild: Rbuild, tmp_path: Path) -> None:
     assert "--build-ca nowhere.pem: No such file or directory" in run.stderr
 
 
-def test_a_real_client_in_a_step_trusts_a_server_of_the_company(
+UPDATE = "/usr/sbin/update-ca-certificates"
+
+
+def test_real_programs_trust_a_server_of_the_company(
     rbuild: Rbuild, base: str, tmp_path: Path, authority: Authority
 ) -> None:
-    """openssl's own client, once by the bundle of the image and once by the variable, and never without."""
+    """openssl by the variable, and by the bundle of the image before and after Debian's own script has made it anew."""
     program = need_tool("openssl")
+    if not os.access(UPDATE, os.X_OK):
+        pytest.skip(f"{UPDATE} is not there (package ca-certificates)")
+    anchors = "usr/local/share/ca-certificates"
+    other = Authority(tmp_path, "another authority").certificate
     leaf = authority.issue("a server of the company").certificate
-    text = f"FROM busybox\nCOPY tree /\nCOPY bundle /{BUNDLES[0]}\nRUN {program} verify /leaf.pem\n"
-    text += f"RUN unset SSL_CERT_FILE; {program} verify -CAfile /{BUNDLES[0]} /leaf.pem\n"
-    context = write_context(tmp_path / "c", text, {"bundle": OWN, "tree/leaf.pem": leaf.read_text()})
-    for path in _program_files(program):
+    files = {"tree/leaf.pem": leaf.read_text(), f"tree/{anchors}/other.crt": other.read_text()}
+    by_bundle = f"unset SSL_CERT_FILE; openssl verify -CAfile /{BUNDLES[0]} /leaf.pem"
+    text = f"FROM busybox\nENV PATH=/bin:/usr/bin\nCOPY tree /\nRUN mkdir -p /tmp /etc/ssl/certs; {UPDATE}\n"
+    text += (
+        f"RUN openssl verify /leaf.pem && {by_bundle}\nRUN {UPDATE} -f; ! grep rbuild /{BUNDLES[0]}\nRUN {by_bundle}\n"
+    )
+    context = write_context(tmp_path / "c", text, files)
+    for path in [UPDATE, *_program_files(program)]:
         (context / f"tree{path}").parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, context / f"tree{path}")
+    (context / "tree/etc").mkdir(exist_ok=True)
+    (context / "tree/etc/ca-certificates.conf").touch()
 
-    assert lines(build(rbuild, f"--build-ca={authority.certificate}", context)) == ["/leaf.pem: OK"] * 2
+    trusting = build(rbuild, f"--build-ca={authority.certificate}", context)
+    assert lines(trusting).count("/leaf.pem: OK") == 3
+    assert not traces(rbuild.store, authority)
     assert "/leaf.pem: OK" not in rbuild("build", "--no-cache", context, status=1).stderr
 
 
