@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from builder.registry.destination import Destination
 
 PRESENT, MOUNTED, UPLOADED = "present", "mounted", "uploaded"
+# To a question that only saves work.
+ANY_REFUSAL = (400, 403, 404, 405, 406, 410, 416, 422)
+_DONE = (200, 201, 202, 204)
 
-# Bytes of one request, after the registry or the proxy before it has refused more: some take 100 MB, some 10.
-LADDER = (64 << 20, 16 << 20, 5 << 20)
 _PIECE = 1 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
 _OCTETS = "application/octet-stream"
@@ -38,7 +39,7 @@ class Upload:
 
     def __init__(self, destination: Destination, blob: Descriptor) -> None:
         self._to, self._blob = destination, blob
-        self._step = f"upload of blob {blob.digest[:19]}…"
+        self._short = blob.digest[:19] + "…"
         self._location = ""
         self._offset = 0
         self._least = 0  # OCI-Chunk-Min-Length
@@ -60,9 +61,12 @@ class Upload:
             pass
         return UPLOADED
 
+    def _step(self, what: str) -> str:
+        return f"{what} upload {self._short}" if what.isupper() else f"{what} {self._short}"
+
     def _exists(self) -> bool:
         path = f"blobs/{self._blob.digest}"
-        with self._to.ask("HEAD", path, f"look for blob {self._blob.digest[:19]}…", accept=_ANY_REFUSAL) as answer:
+        with self._to.ask("HEAD", path, f"HEAD blob {self._short}", accept=(200, *ANY_REFUSAL)) as answer:
             return answer.status == 200
 
     def _begin(self, lender: str = "") -> bool:
@@ -71,10 +75,13 @@ class Upload:
             from urllib.parse import urlencode
 
             query = urlencode({"mount": self._blob.digest, "from": lender})
-            with self._to.ask("POST", f"blobs/uploads/?{query}", self._step, accept=_ANY_REFUSAL, lender=lender) as answer:
+            step = f"POST mount of {self._short} from {lender}"
+            with self._to.ask(
+                "POST", f"blobs/uploads/?{query}", step, accept=(201, 202, *ANY_REFUSAL), lender=lender
+            ) as answer:
                 if answer.status in (201, 202):
                     return self._began(answer)
-        with self._to.ask("POST", "blobs/uploads/", self._step) as answer:
+        with self._to.ask("POST", "blobs/uploads/", f"POST upload of {self._short}", accept=(201, 202)) as answer:
             return self._began(answer)
 
     def _began(self, answer: Answer) -> bool:
@@ -95,7 +102,7 @@ class Upload:
             done = self._send()
         except Failed as failed:
             self._failures += 1
-            if self._failures >= self._to.client.patience.tries * 2:
+            if self._failures >= self._patience():
                 raise failed.error from failed
             raise
         if self._offset > before:
@@ -119,13 +126,12 @@ class Upload:
         mark = "&" if "?" in self._location else "?"
         place = f"{self._location}{mark}digest={self._blob.digest.replace(':', '%3A')}"
         headers = {"Content-Type": _OCTETS, "Content-Length": str(length)}
-        with self._to.ask(
-            "PUT", place, self._step, headers, lambda: self._bytes(length), accept=(404, 413, 416, 400)
-        ) as answer:
-            if answer.status in (200, 201, 204):
+        body = (lambda: self._bytes(length)) if length else b""
+        with self._to.ask("PUT", place, self._step("PUT"), headers, body, (*_DONE, 400, 404, 413, 416)) as answer:
+            if answer.status in _DONE:
                 return True
             if answer.status == 400:
-                self._altered(answer)
+                raise self._altered(answer)
             return self._refused(answer, length)
 
     def _patch(self, length: int) -> bool:
@@ -135,31 +141,37 @@ class Upload:
             "Content-Length": str(length),
             "Content-Range": f"{first}-{first + length - 1}",
         }
-        with self._to.ask(
-            "PATCH", self._location, self._step, headers, lambda: self._bytes(length), accept=(404, 413, 416)
-        ) as answer:
+        body = lambda: self._bytes(length)  # noqa: E731 (a body that can be sent again)
+        step = self._step("PATCH")
+        with self._to.ask("PATCH", self._location, step, headers, body, (*_DONE, 404, 413, 416)) as answer:
             if answer.status >= 400:
                 return self._refused(answer, length)
             self._location = self._place(answer, self._location)
             self._offset = self._held(answer, first + length)
-            self._sure = True
+            self._sure = self._offset <= self._blob.size
         return False
 
     def _refused(self, answer: Answer, length: int) -> bool:
-        """What an upload survives: smaller pieces are sent, or those that are missing."""
+        """What an upload survives: smaller pieces are sent, or those that are missing, or all once more."""
+        self._failures += 1
+        if self._failures >= self._patience():
+            raise self._to.refusal(answer, self._step("PUT"))
         if answer.status == 413:
-            self._to.shrink(length, self._least, answer, self._step)
-            # The bytes were refused before any was taken, but a server that cuts pieces short may lie: it is asked.
+            self._to.shrink(length, self._least, answer, self._step("PUT"))
         elif answer.status == 416 and _RANGE.fullmatch(answer.headers.get("range", "")):
             self._location = self._place(answer, self._location)
             self._offset = self._held(answer, 0)
             self._sure = 0 < self._offset <= self._blob.size
         return False
 
+    def _patience(self) -> int:
+        return 2 * self._to.client.patience.tries
+
     def _recover(self) -> bool:
         """Ask where the upload stands, and begin anew where it is lost. True if the blob is there after all."""
-        with self._to.ask("GET", self._location, self._step, accept=_ANY_REFUSAL) as answer:
-            held = self._held(answer, 0) if answer.status in (200, 202, 204) else 0
+        step = self._step("GET status of")
+        with self._to.ask("GET", self._location, step, accept=(*_DONE, *ANY_REFUSAL)) as answer:
+            held = self._held(answer, 0) if answer.status in _DONE else 0
             if 0 < held <= self._blob.size:
                 self._location = self._place(answer, self._location)
                 self._offset, self._sure = held, True
@@ -168,7 +180,7 @@ class Upload:
         if self._exists():
             return True
         self._anew += 1
-        if self._anew > self._to.client.patience.tries * 2:
+        if self._anew > self._patience():
             raise self._wasted()
         self._begin()
         return False
@@ -186,7 +198,7 @@ class Upload:
         text = answer.headers.get("location", "").split(", ")[0].strip()
         if not text and not default:
             raise RegistryError(
-                f"{self._to.name}: {self._step}: the answer {answer.status} has no Location",
+                f"{self._to.name}: {self._step('upload')}: the answer {answer.status} has no Location",
                 hint="this is no registry of the distribution-spec, or a proxy before it alters answers",
             )
         return self._to.resolve(answer.url, text) if text else default
@@ -209,19 +221,19 @@ class Upload:
 
     def _wasted(self) -> NetworkError:
         return NetworkError(
-            f"{self._to.name}: {self._step}: it broke off again and again, {self.spent} bytes were sent of {self._blob.size}",
+            f"{self._to.name}: {self._step('upload')}: "
+            f"it broke off again and again, {self.spent} bytes were sent of {self._blob.size}",
             hint="run the command again: blobs that have arrived are not sent again",
         )
 
-    def _altered(self, answer: Answer) -> None:
-        """The registry says that these bytes have another digest: if so in the store, it is damaged."""
+    def _altered(self, answer: Answer) -> Exception:
+        """The registry finds another digest: where the blob in the store is damaged, that is the error to tell."""
         with self._to.blobs.open(self._blob.digest) as file:
             while file.read(_PIECE):
                 pass
-        raise self._to.refusal(answer, self._step)
-
-
-_ANY_REFUSAL = (400, 403, 404, 405, 406, 410, 416, 422)
+        error = self._to.refusal(answer, self._step("PUT"))
+        again = "DIGEST_INVALID" in error.message and self.spent + self._blob.size <= 2 * self._blob.size
+        return Failed(error) if again else error
 
 
 def _number(text: str) -> int:
