@@ -300,6 +300,8 @@ class _Work:
                 found, begin, end = self._planned.fetcher.timed(wanted)
                 if found.moved:
                     self.report.fetched(digest, begin, end, found.size)
+            for need in self._planned.needs.unlocked:
+                self._warn(f"{need.place}: {need} is not locked; rbuild lock adds it")
             unused = {name for plan in self._planned.plans for name in plan.unused_args}
             for name in sorted(unused - _PROXIES - _OWN_ARGS):
                 self._warn(f"--build-arg {name} is not used by this Dockerfile")

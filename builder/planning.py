@@ -15,12 +15,14 @@ from builder.dockerfile.checks.matter import Matter
 from builder.dockerfile.checks.traps import TRAPS
 from builder.dockerfile.epoch_value import NAME
 from builder.dockerfile.frontend import check_syntax
+from builder.dockerfile.instructions import From
 from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.errors import BuildError
 from builder.graph.graph import GraphBuilder
 from builder.graph.ops import inputs
+from builder.needs import Needs, of_contexts, of_graph
 from builder.oci.platform import host, parse_platform
 from builder.sources.credentials import Credentials, secret_reader
 from builder.sources.fetcher import Fetcher
@@ -35,10 +37,14 @@ if TYPE_CHECKING:
     from builder.events import Flag
     from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
+    from builder.oci.resolved import ResolvedImage
     from builder.request import BuildRequest
+    from builder.sources.definition import Definition
+    from builder.sources.pins import Pins
     from builder.store.store import Store
 
 _MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
+_TRUE = ("1", "true", "True", "TRUE", "t", "T")
 
 
 def _confinement(request: BuildRequest) -> Confinement:
@@ -61,9 +67,22 @@ def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
     )
 
 
-def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher) -> Inputs:
-    keep = dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in ("1", "true", "True", "TRUE", "t", "T")
-    return open_inputs(request.context, request.dockerfile, request.build_contexts, store, fetcher, keep_git_dir=keep)
+def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs) -> Inputs:
+    """What is fetched after the Dockerfile is known follows its lock."""
+
+    def follow(definition: Definition, root: str | None) -> None:
+        fetcher.pins = needs.follow(definition, root)
+
+    return open_inputs(
+        request.context,
+        request.dockerfile,
+        request.build_contexts,
+        store,
+        fetcher,
+        keep_git_dir=dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in _TRUE,
+        lock=request.lock,
+        told=follow,
+    )
 
 
 class Planned:
@@ -72,9 +91,12 @@ class Planned:
     `is_index` says whether the result is an index: with several platforms it always is.
     """
 
-    def __init__(self, request: BuildRequest, store: Store, cancelled: Flag) -> None:
+    def __init__(self, request: BuildRequest, store: Store, cancelled: Flag, pins: Pins | None = None) -> None:
+        """`pins` are taken instead of those of a lock."""
         self.fetcher = _fetcher(request, store, cancelled)
-        self.inputs = _inputs(request, store, self.fetcher)
+        self.needs = Needs(request, pins)
+        self.inputs = _inputs(request, store, self.fetcher, self.needs)
+        self.needs.add(of_contexts(self.inputs.named.directories))
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
         self.args = {name: value for name, value in given if value is not None}
@@ -82,7 +104,7 @@ class Planned:
             self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.resolver = Resolver(store, self.inputs.named)
+        self.resolver = Resolver(store, self.inputs.named, self.needs.pins)
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = self.inputs.named
@@ -109,14 +131,28 @@ class Planned:
         check_syntax(decode(content, self.file), self.file, self.args)
         self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
-        self.plans = [self._plan(platform, builder) for platform in self.platforms]
+        try:
+            self.plans = [self._plan(platform, builder, self._request.target) for platform in self.platforms]
+        except BuildError:
+            self.needs.refuse()
+            raise
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
+        self.needs.add(of_graph(self.graph))
+        self.needs.refuse()
         matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
         found = (each for matter in matters for each in self._found(matter))
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
         self.findings_fail = fails(self._dockerfile, self.findings, matters[0])
+
+    def plan_all(self) -> None:
+        """Tell `needs` those of every stage that could be a target."""
+        builder = GraphBuilder()
+        names = [item.name for item in self._dockerfile.instructions if isinstance(item, From) and item.name]
+        for platform in self.platforms:
+            for name in dict.fromkeys(names):
+                self.needs.add(of_graph(self._plan(platform, builder, name).graph))
 
     def fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -141,9 +177,12 @@ class Planned:
 
     def _config_of(self, name: str, platform: Platform, span: Span) -> ImageConfig | None:
         """None for a directory that stands for an image: it has no config."""
-        return None if name in self.contexts else self.resolver.resolve(name, platform, span).config
+        return None if name in self.contexts else self._resolve(name, platform, span).config
 
-    def _plan(self, platform: Platform, builder: GraphBuilder) -> Plan:
+    def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
+        return self.needs.resolve(self.resolver, name, platform, span)
+
+    def _plan(self, platform: Platform, builder: GraphBuilder, target: str | None) -> Plan:
         request = self._request
         settings = lower.Settings(
             build_args=self.args,
@@ -153,9 +192,9 @@ class Planned:
             platform=platform,
             build_platform=host(),
             network="none" if request.network == "none" else "host",
-            resolve=self.resolver.resolve,
+            resolve=self._resolve,
             fresh=frozenset(name.lower() for name in request.no_cache_filter),
             prefix=len(self.platforms) > 1,
             confinement=_confinement(request),
         )
-        return lower.lower(self._dockerfile, request.target, settings, builder)
+        return lower.lower(self._dockerfile, target, settings, builder)

@@ -34,6 +34,7 @@ class BuildRequest(NamedTuple):
     `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
     `annotations` are pairs of a key, with the level before it where one is written (`index:`), and a value.
     `ssh` are pairs of id and the paths of a socket or of keys, none meaning the agent of the environment.
+    `lock` is a lock file, None the one beside the Dockerfile if it is there, "" none; `locked` allows nothing else.
     """
 
     context: str = "."
@@ -64,6 +65,8 @@ class BuildRequest(NamedTuple):
     strict: bool = False
     pull: str = "missing"
     registry: RegistryOptions = RegistryOptions()
+    lock: str | None = None
+    locked: bool = False
 
 
 class BuildResult(NamedTuple):

@@ -34,13 +34,15 @@ MAY_IMPORT = {
     "exporters": f"{GROUND} net registry store layers sandbox snapshots",
     "executor": f"{GROUND} graph store layers sandbox snapshots dockerfile solver sources",
     "request": GROUND + " exporters layers registry",
-    "planning": f"{GROUND} request graph net registry store dockerfile sources",
+    "needs": f"{GROUND} request graph dockerfile sources",
+    "planning": f"{GROUND} request needs graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
     "packing": f"{GROUND} store layers snapshots executor",
     "building": f"{GROUND} request planning images packing graph net registry store layers sandbox dockerfile solver "
     "snapshots sources exporters executor",
+    "locking": f"{GROUND} request needs planning store dockerfile sources",
     "progress": "values errors events",
-    "cli": f"{GROUND} progress request building dockerfile net registry store layers sandbox sources exporters",
+    "cli": f"{GROUND} progress request building locking dockerfile net registry store layers sandbox sources exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.

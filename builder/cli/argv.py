@@ -15,7 +15,7 @@ from builder.errors import UsageError
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 # What Go's strconv.ParseBool takes, so that lines written for docker keep their meaning.
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -55,10 +55,12 @@ def read(command: Command, words: Sequence[str]) -> Arguments:
     known = {name: option for option in command.options for name in option.names}
     values: dict[str, list[str]] = {}
     operands: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    rest = list(reversed(words))
+    while rest:
+        word = rest.pop()
         if word == "--":
-            operands += rest
+            operands += reversed(rest)
+            rest.clear()
         elif word.startswith("--"):
             _long(known, word, rest, values)
         elif word.startswith("-") and word != "-":
@@ -70,18 +72,18 @@ def read(command: Command, words: Sequence[str]) -> Arguments:
     return Arguments(values, tuple(operands))
 
 
-def _long(known: dict[str, Option], word: str, rest: Iterator[str], values: dict[str, list[str]]) -> None:
+def _long(known: dict[str, Option], word: str, rest: list[str], values: dict[str, list[str]]) -> None:
     name, equals, value = word.partition("=")
     option = _find(known, name)
     if option.kind == FLAG:
         _keep(values, option, name, value if equals else "true")
-    elif option.implied and not equals:
+    elif option.implied and not equals and not (option.loose and _is_name(rest)):
         _keep(values, option, name, option.implied)
     else:
         _keep(values, option, name, value if equals else _next(name, option, rest))
 
 
-def _short(known: dict[str, Option], word: str, rest: Iterator[str], values: dict[str, list[str]]) -> None:
+def _short(known: dict[str, Option], word: str, rest: list[str], values: dict[str, list[str]]) -> None:
     letters = word[1:]
     while letters:
         name, letters = f"-{letters[0]}", letters[1:]
@@ -108,11 +110,15 @@ def _find(known: dict[str, Option], name: str, word: str = "") -> Option:
     return option
 
 
-def _next(name: str, option: Option, rest: Iterator[str]) -> str:
-    value = next(rest, None)
-    if value is None:
+def _is_name(rest: list[str]) -> bool:
+    """Whether a word follows that is neither an option nor written as a path."""
+    return bool(rest) and not rest[-1].startswith(("-", ".", "/"))
+
+
+def _next(name: str, option: Option, rest: list[str]) -> str:
+    if not rest:
         raise UsageError(f"{name} needs a value: {name} {option.metavar}")
-    return value
+    return rest.pop()
 
 
 def _keep(values: dict[str, list[str]], option: Option, name: str, value: str) -> None:

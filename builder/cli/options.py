@@ -16,7 +16,7 @@ class Option(NamedTuple):
 
     kind: flag (also `--x=false`), value (the last one counts), repeat (all count, in order), pair
     (repeat, each `KEY=VALUE`; with `bare`, `KEY` alone is allowed too). `implied` is the value of a name that
-    stands alone: another one is then written `--x=VALUE`.
+    stands alone: another one is then written `--x=VALUE`, or with `loose` also `--x VALUE`, if it is no path.
     """
 
     names: tuple[str, ...]
@@ -26,6 +26,7 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
     bare: bool = False
     implied: str = ""
+    loose: bool = False
     supported: bool = True
 
     @property
@@ -140,7 +141,27 @@ REQUEST = (
         implied="always",
     ),
     Option(("--offline",), FLAG, help="Open no network connection for the build's inputs."),
+    Option(("--lock",), VALUE, "FILE", "The lock file. Default: rbuild.lock beside the Dockerfile."),
+    Option(("--locked",), FLAG, help="Fail on every source that is not in the lock file."),
+    Option(("--no-lock",), FLAG, help="Follow no lock file."),
     Option(("--jobs", "-j"), VALUE, "N", "Steps that may run at once. Default: the number of CPUs."),
+    *REGISTRY,
+    STORE,
+)
+
+_LOOKED_UP = "file target build-arg build-context platform allow secret ssh pull offline lock"
+ALL = "*"
+LOCK = (
+    Option(
+        ("--update",),
+        REPEAT,
+        "NAME",
+        "Look this source up again; --update alone: all of them. May be repeated.",
+        implied=ALL,
+        loose=True,
+    ),
+    Option(("--check",), FLAG, help="Write nothing; exit 1 when the lock file is out of date."),
+    *(option for option in REQUEST if option.name in _LOOKED_UP.split()),
     *REGISTRY,
     STORE,
 )
@@ -214,6 +235,14 @@ COMMANDS: tuple[Command, ...] = (
         "Show the steps that a build would take, without running any.",
         "builder.cli.show:plan",
         (*REQUEST, HELP, *NOT_YET),
+        "[CONTEXT]",
+        most=1,
+    ),
+    Command(
+        "lock",
+        "Write down what the sources of a Dockerfile are, in rbuild.lock beside it.",
+        "builder.cli.lock:run",
+        (*LOCK, HELP),
         "[CONTEXT]",
         most=1,
     ),

@@ -54,7 +54,19 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         strict=arguments.flag("strict"),
         pull=values.pull_policy(arguments.one("pull")),
         registry=registry_options(arguments),
+        lock=_lock(arguments),
+        locked=arguments.flag("locked"),
     )
+
+
+def _lock(arguments: Arguments) -> str | None:
+    """The --lock given, None for the one beside the Dockerfile, "" for none at all."""
+    if not arguments.flag("no-lock"):
+        return arguments.one("lock")
+    for name in ("lock", "locked"):
+        if arguments.all(name):
+            raise UsageError(f"--no-lock and --{name} exclude each other")
+    return ""
 
 
 def context(arguments: Arguments) -> str:

@@ -12,7 +12,7 @@ from _thread import allocate_lock
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.net.address import origin_of, redacted, split, target_of
+from builder.net.address import origin_of, split, target_of
 from builder.net.dial import Connection, Route, connected, context_of, forwarding_headers
 from builder.net.failed import Failed, explained, stopped
 from builder.net.proxy import proxy_for
@@ -33,6 +33,7 @@ __all__ = ["PIECE", "Answer", "Client", "Failed", "Patience"]
 T = TypeVar("T")
 PIECE = 1 << 19
 _DRAINED = 1 << 16  # so much of an unread answer is read to keep its connection
+_PROGRESS = 1 << 20  # bytes that a try must bring to be no failure
 _SYSTEM = Tls()
 _IDLE = 20.0  # seconds after which a server may be about to close a kept connection
 
@@ -62,7 +63,7 @@ class Answer:
         if self._ended:
             return b""
         line = self._connection.line
-        with explained(redacted(self.url), self._flag, line):
+        with explained(self.url, self._flag, line):
             with line.waiting(self._patience.silence):
                 block = self._raw.read1(size, decode_content=False)
             if not block and line.silent:
@@ -134,19 +135,25 @@ class Client:
             else:
                 connection.close()
 
-    def persist(self, what: Callable[[], T], tries: int | None = None) -> T:
-        """Its result. Failed runs it again after a while, and after the last try becomes its `error`."""
-        tries = tries or self.patience.tries
-        for number in range(1, tries + 1):
+    def persist(self, what: Callable[[], T], tries: int | None = None, progress: Callable[[], int] | None = None) -> T:
+        """Its result. Failed runs it again after a while, and after the last try becomes its `error`.
+
+        `progress` tells how far all tries together have come: one that got on by a good deal is not counted.
+        """
+        left = most = tries or self.patience.tries
+        before = 0
+        while True:
             try:
                 return what()
             except Failed as failed:
                 if self.cancelled.is_set():
                     raise stopped() from None
-                if number == tries:
+                reached = progress() if progress else 0
+                left = most if reached - before >= _PROGRESS else left
+                before, left = max(before, reached), left - 1
+                if not left:
                     raise failed.error from failed
-                self.pause(number, failed.wait)
-        raise AssertionError
+                self.pause(most - left, failed.wait)
 
     def pause(self, number: int, asked: float) -> None:
         """Wait before try `number` + 1: as long as the server asked for, at least the jittered backoff."""
@@ -184,7 +191,7 @@ class Client:
             # A server may close a kept connection at any time: that is not a failure of the request.
             with suppress(Failed):
                 return self._send(kept, method, url, path, sent, body), kept
-        with explained(redacted(url), self.cancelled):
+        with explained(url, self.cancelled):
             fresh = connected(route, self._context(route), self.patience.connect, self.cancelled, self._watch)
         return self._send(fresh, method, url, path, sent, body), fresh
 
@@ -201,7 +208,7 @@ class Client:
         http.timeout = self.patience.silence
         self._watch.add(line)
         try:
-            with explained(redacted(url), self.cancelled, line):
+            with explained(url, self.cancelled, line):
                 fault = _request(connection, method, path, headers, body)
                 with line.waiting(self.patience.silence):
                     raw = _response(connection, fault)

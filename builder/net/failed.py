@@ -6,16 +6,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, Cancelled, NetworkError
+from builder.errors import BuildError, Cancelled
+from builder.net.address import redacted
+from builder.net.reasons import Lasting, unreached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from builder.events import Flag
     from builder.net.watch import Line
-
-AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses of which the next try may be another
-HINT = "check the network and the proxy (https_proxy)"
 
 
 class Failed(Exception):
@@ -44,39 +43,25 @@ def stopped() -> Cancelled:
     return Cancelled("the build was stopped")
 
 
+def where(url: str) -> str:
+    """How messages name what was asked: host and path."""
+    return redacted(url).partition("://")[2]
+
+
 @contextmanager
-def explained(shown: str, cancelled: Flag, line: Line | None = None) -> Iterator[None]:
+def explained(url: str, cancelled: Flag, line: Line | None = None) -> Iterator[None]:
     """What goes wrong between here and the server, in words; all but a refused certificate may be tried again."""
     import http.client
-    import ssl
 
     from urllib3.exceptions import HTTPError
 
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
-        raise NetworkError(
-            f"{shown}: the certificate is not trusted: {error.verify_message}",
-            hint="SSL_CERT_FILE=FILE names the authorities to trust",
-        ) from error
     except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
         if cancelled.is_set():
             raise stopped() from None
-        raise Failed(NetworkError(f"{shown}: {_reason(error, line)}", hint=HINT)) from error
-
-
-def _reason(error: BaseException, line: Line | None) -> str:
-    import socket
-    import ssl
-
-    if (line is not None and line.silent) or isinstance(error, TimeoutError):
-        return "no answer in time"
-    cause = error.args[-1] if error.args and isinstance(error.args[-1], Exception) else error
-    if isinstance(cause, TimeoutError):
-        return "no answer in time"
-    if isinstance(cause, socket.gaierror):
-        return f"unknown host: {cause.strerror}"
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS fails: {cause.reason or cause}".replace("_", " ")
-    said = getattr(cause, "strerror", None) or str(cause)
-    return said or type(cause).__name__
+        silent = line is not None and line.silent
+        told = unreached(redacted(url), TimeoutError() if silent else error)
+        if isinstance(told, Lasting):
+            raise told from error
+        raise Failed(told) from error

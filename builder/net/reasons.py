@@ -18,21 +18,51 @@ _CHECK = "check the network and the proxy (https_proxy, no_proxy)"
 _TRUST = "trust its authority with --tls-ca FILE, a *.crt in certs.d/HOST, or SSL_CERT_FILE"
 # OpenSSL's names for bytes that no TLS server sends first.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+# What a server tells of a client certificate that it misses or does not like (RFC 8446, 6.2); the rest is ours.
+_ALERTS = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_HANDSHAKE_FAILURE",
+    "ALERT_PROTOCOL_VERSION",
+)
 
 
-class NotTls(NetworkError):
+class Unreached(NetworkError):
+    """An exchange that failed on its way. The message is "WHERE: REASON"."""
+
+    def __init__(self, where: str, reason: str, hint: str = _CHECK) -> None:
+        super().__init__(f"{where}: {reason}", hint=hint)
+        self.reason = reason
+
+    def at(self, where: str) -> Unreached:
+        """The same, told of another place."""
+        return type(self)(where, self.reason, self.hint or _CHECK)
+
+
+class Lasting(Unreached):
+    """Trying again does not help."""
+
+
+class NotTls(Lasting):
     """There is a server, but it does not speak TLS: plain HTTP, most likely."""
 
 
-class Refused(NetworkError):
+class Refused(Unreached):
     """Nobody listens there."""
 
 
-class Untrusted(NetworkError):
-    """The server's certificate is not one that we trust: trying again does not help."""
+class Untrusted(Lasting):
+    """The server's certificate is not one that we trust."""
 
 
-def network_error(where: str, error: BaseException) -> NetworkError:
+class Unwelcome(Lasting):
+    """The server ends the handshake: it wants another certificate of us, or another TLS."""
+
+
+def unreached(where: str, error: BaseException) -> Unreached:
     """The error to tell for `error`, which any library raised around the one of the operating system."""
     import socket
     import ssl
@@ -43,10 +73,10 @@ def network_error(where: str, error: BaseException) -> NetworkError:
             return _of_tls(where, cause)
     for cause in causes:
         if isinstance(cause, socket.gaierror):
-            return NetworkError(f"{where}: unknown host: {cause.strerror}", hint=_CHECK)
+            return Unreached(where, f"unknown host: {cause.strerror}")
         if isinstance(cause, ConnectionRefusedError):
-            return Refused(f"{where}: connection refused", hint=f"is the port right? {_CHECK}")
-    return NetworkError(f"{where}: {_plainest(causes)}", hint=_CHECK)
+            return Refused(where, "connection refused", f"is the port right? {_CHECK}")
+    return Unreached(where, _plainest(causes))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -63,23 +93,26 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         ahead += [found for found in inner if isinstance(found, BaseException)]
 
 
-def _of_tls(where: str, error: ssl.SSLError) -> NetworkError:
+def _of_tls(where: str, error: ssl.SSLError) -> Unreached:
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Untrusted(f"{where}: the certificate is not trusted: {error.verify_message}", hint=_TRUST)
+        return Untrusted(where, f"the certificate is not trusted: {error.verify_message}", _TRUST)
     reason = error.reason or ""
     if reason in _NOT_TLS:
+        host = where.partition("://")[2] or where
         return NotTls(
-            f"{where}: the server does not speak TLS",
-            hint=f"if plain HTTP is meant: --insecure-registry {where.partition('/')[0]}",
+            where,
+            "the server does not speak TLS",
+            f"if plain HTTP is meant: --insecure-registry {host.partition('/')[0]}",
         )
-    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
-        return NetworkError(
-            f"{where}: the server refuses the TLS handshake ({_words(reason)})",
-            hint="if it wants a client certificate: *.cert and *.key in certs.d/HOST, or --cert-dir",
+    if any(alert in reason for alert in _ALERTS):
+        return Unwelcome(
+            where,
+            f"the server refuses the TLS handshake ({_words(reason)})",
+            "if it wants a client certificate: *.cert and *.key in certs.d/HOST, or --cert-dir",
         )
-    return NetworkError(f"{where}: TLS failed: {_words(reason) or error.strerror or error}", hint=_CHECK)
+    return Unreached(where, f"TLS failed: {_words(reason) or error.strerror or error}")
 
 
 def _words(reason: str) -> str:

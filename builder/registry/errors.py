@@ -40,8 +40,15 @@ def refusal(
     message = f"{host_of(endpoint)}: {step}: {_status(status)}" + (f": {words}" if words else "")
     kind, hint = _meaning(endpoint, step, status, headers, codes, known)
     if _is_plain_to_tls(status, body):
-        kind, hint = NetworkError, f"{host_of(endpoint)} speaks TLS: ask it by https, or name its TLS port"
+        kind, hint = NetworkError, f"{host_of(endpoint)} speaks TLS: leave out http:// where it is named"
     return kind(message, hint=hint)
+
+
+def at_step(endpoint: Endpoint, step: str, error: BuildError) -> BuildError:
+    """An exchange that failed on its way, told as refusals are: host, step, reason."""
+    from builder.net.reasons import Unreached
+
+    return error.at(f"{host_of(endpoint)}: {step}") if isinstance(error, Unreached) else error
 
 
 def host_of(endpoint: Endpoint) -> str:
@@ -52,7 +59,11 @@ def host_of(endpoint: Endpoint) -> str:
 def _status(status: int) -> str:
     from http.client import responses
 
-    return f"{status} {responses.get(status, '')}".rstrip()
+    return f"{status} {_PHRASES.get(status) or responses.get(status, '')}".rstrip()
+
+
+# RFC 9110 names these otherwise than its predecessors, and Python has the names of either by its version.
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
 def _told(headers: Mapping[str, str], body: bytes) -> tuple[tuple[str, ...], str]:
@@ -111,11 +122,12 @@ def _meaning(
 ) -> tuple[type[BuildError], str]:
     host = _login_name(endpoint)
     if status in (401, 403):
-        return AuthError, _auth_hint(host, status, codes, known)
+        return AuthError, _auth_hint(host, step, status, known)
     if status == 404:
         return RegistryError, _absent_hint(endpoint, step, codes)
     if status == 429 or "TOOMANYREQUESTS" in codes:
-        return NetworkError, _limit_hint(host, headers, known)
+        mirror = "" if endpoint.mirror else f"; a mirror spares it: --mirror {host}=LOCATION"
+        return NetworkError, _limit_hint(host, headers, known) + mirror
     if status == 407:
         return NetworkError, "the proxy wants credentials: name it as http://USER:PASSWORD@HOST:PORT in https_proxy"
     if status >= 500 or status in _AGAIN:
@@ -140,12 +152,17 @@ def _login_name(endpoint: Endpoint) -> str:
     return "docker.io" if endpoint.host in ("index.docker.io", "registry-1.docker.io") else endpoint.host
 
 
-def _auth_hint(host: str, status: int, codes: tuple[str, ...], known: bool) -> str:
+def _auth_hint(host: str, step: str, status: int, known: bool) -> str:
     if status == 401 and known:
         return f"the credentials for {host} are refused: rbuild login {host}"
-    if known or (status == 403 and "DENIED" not in codes):
+    if known:
         return f"the account has no right to this at {host}, or the repository does not exist"
-    return f"check the name of the image; if it is private: rbuild login {host}"
+    if step.startswith(_WRITING):
+        return f"to push there: rbuild login {host}"
+    return f"check the name, for what does not exist is answered like this too; if it is private: rbuild login {host}"
+
+
+_WRITING = ("PUT", "POST", "PATCH", "DELETE")
 
 
 def _absent_hint(endpoint: Endpoint, step: str, codes: tuple[str, ...]) -> str:
@@ -166,7 +183,7 @@ def _limit_hint(host: str, headers: Mapping[str, str], known: bool) -> str:
     wait = headers.get("retry-after", "")
     again = f", the next in {_span(wait)}" if wait.isdigit() else ""
     account = "" if known else f"; a login may raise it: rbuild login {host}"
-    return f"{told}{again}{account}; a mirror spares it: --mirror {host}=LOCATION"
+    return f"{told}{again}{account}"
 
 
 def _span(seconds: str) -> str:

@@ -22,12 +22,13 @@ from builder.errors import BuildError, NotFound, UsageError
 from builder.layers.tree import DIFF, STAT_XATTR
 from builder.sources.context import ContextTree, open_context
 from builder.sources.definition import STDIN, Definition, read_dockerfile, read_ignore
+from builder.sources.lock_file import beside
 from builder.sources.resolver import parse_contexts
 from builder.store.paths import store_errors
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from builder.sources.fetcher import Fetcher
     from builder.sources.resolver import NamedContexts
@@ -75,13 +76,20 @@ def open_inputs(
     *,
     keep_git_dir: bool = False,
     stdin: BinaryIO | None = None,
+    lock: str | None = None,
+    told: Callable[[Definition, str | None], None] = lambda definition, root: None,
 ) -> Inputs:
-    """Raises BuildError. Close the result: it holds descriptors."""
-    opening = _Opening(store, fetcher, keep_git_dir, stdin)
+    """Raises BuildError. Close the result: it holds descriptors.
+
+    `told` hears of the Dockerfile before anything else is fetched, and of the main context's root where that came
+    from elsewhere with the Dockerfile in it. No context shows the lock file: `lock`, or that of the Dockerfile.
+    """
+    opening = _Opening(store, fetcher, keep_git_dir, stdin, lock)
     named = parse_contexts(build_contexts)
     contexts: dict[str, ContextTree] = {}
     try:
         definition = opening.main(context, dockerfile, contexts)
+        told(definition, opening.root)
         for name, value in named.directories.items():
             opening.add(name, value, contexts)
     except BaseException:
@@ -91,19 +99,24 @@ def open_inputs(
 
 
 class _Opening:
-    def __init__(self, store: Store, fetcher: Fetcher, keep_git_dir: bool, stdin: BinaryIO | None) -> None:
+    def __init__(
+        self, store: Store, fetcher: Fetcher, keep_git_dir: bool, stdin: BinaryIO | None, lock: str | None
+    ) -> None:
         self._store = store
         self._fetcher = fetcher
         self._keep_git_dir = keep_git_dir
         self._stdin = stdin
+        self._locks = [lock] if lock else []
         self.times: dict[str, int] = {}
+        self.root: str | None = None
 
     def main(self, context: str, dockerfile: str | None, contexts: dict[str, ContextTree]) -> Definition:
         if context == "-" and dockerfile == "-":
             raise UsageError("standard input cannot be both the context and the Dockerfile")
         if os.path.isdir(context):
             definition = self._outside(dockerfile) or read_dockerfile(context, dockerfile)
-            contexts[""] = open_context(context, self._less_store(context, read_ignore(context, definition.file)))
+            self._locks.append(beside(definition.file))
+            contexts[""] = open_context(context, self._less_ours(context, read_ignore(context, definition.file)))
             return definition
         tree = self._tree(context)
         if tree.time is not None:
@@ -111,14 +124,20 @@ class _Opening:
         contexts[""] = ContextTree(tree.root, Ignore(()))
         outside = self._outside(dockerfile)
         if tree.text is None:
-            return outside or self._local(dockerfile) or read_inside(tree.root, dockerfile)
+            return outside or self._local(dockerfile) or self._inside(tree.root, dockerfile, contexts)
         if dockerfile is not None:
             raise UsageError(f"{_shown(context)} is a Dockerfile, and -f {dockerfile} names another one")
         return Definition(STDIN if context == "-" else redacted(context), tree.text)
 
+    def _inside(self, root: str, dockerfile: str | None, contexts: dict[str, ContextTree]) -> Definition:
+        definition = read_inside(root, dockerfile)
+        self.root = root
+        contexts[""].ignore = Ignore().unless_included(beside(definition.file))
+        return definition
+
     def add(self, name: str, value: str, contexts: dict[str, ContextTree]) -> None:
         if os.path.isdir(value):
-            contexts[name] = open_context(value, self._less_store(value, read_ignore(value)), f"build context {name}")
+            contexts[name] = open_context(value, self._less_ours(value, read_ignore(value)), f"build context {name}")
             return
         tree = self._tree(value, f"build context {name}")
         if tree.text is not None:
@@ -129,10 +148,16 @@ class _Opening:
             self.times[name] = tree.time
         contexts[name] = ContextTree(tree.root, Ignore(()))
 
-    def _less_store(self, directory: str, ignore: Ignore) -> Ignore:
-        """A store that lies in the context, as it may in a CI job, is no part of it: it changes while it is used."""
-        path = os.path.relpath(os.path.realpath(self._store.root), os.path.realpath(directory))
-        return ignore if path.split("/")[0] in (".", "..") else ignore.without(path)
+    def _less_ours(self, directory: str, ignore: Ignore) -> Ignore:
+        """Without what is ours and not the user's, where it lies in the context.
+
+        The store, as it may in a CI job: it changes while it is used. And the lock: to write one changes no image.
+        """
+        for lock in self._locks:
+            if os.path.lexists(lock) and (path := _below(directory, lock)):
+                ignore = ignore.unless_included(path)
+        path = _below(directory, os.path.realpath(self._store.root))
+        return ignore.without(path) if path else ignore
 
     def _outside(self, dockerfile: str | None) -> Definition | None:
         """A Dockerfile on standard input or at an address."""
@@ -210,6 +235,13 @@ class _Opening:
         with store_errors("make an empty build context"):
             os.mkdir(empty)
         return _Tree(empty, start + stream.read(_LARGEST_DOCKERFILE), time)
+
+
+def _below(directory: str, path: str) -> str | None:
+    """The path relative to a directory that it lies in."""
+    place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    found = os.path.relpath(place, os.path.realpath(directory))
+    return None if found.split("/")[0] in (".", "..") else found
 
 
 def _start(stream: BinaryIO) -> bytes:

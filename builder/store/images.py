@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import DocumentError, NotFound
 from builder.oci import mediatypes
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 _DEPTH = 4  # an index may hold indexes, but not without end
 
 
-def choose_manifest(blobs: Blobs, descriptor: Descriptor, platform: Platform) -> Descriptor:
+class Documents(Protocol):
+    """Whoever has the bytes of a document; `store.blobs.Blobs` is one."""
+
+    def read(self, descriptor: Descriptor) -> bytes: ...
+
+
+def choose_manifest(blobs: Documents, descriptor: Descriptor, platform: Platform) -> Descriptor:
     """The manifest for `platform` that the descriptor of a manifest or index leads to.
 
     NotFound if an index has none that suits. A manifest is taken as it is, whatever its platform.
