@@ -95,6 +95,12 @@ def documents(registry: Registry, reference: Reference, store: Store, platform: 
     return root
 
 
+def complete(registry: Registry, reference: Reference, store: Store, root: Descriptor, platform: Platform) -> None:
+    """Bring the documents for a platform of an image whose index or manifest is known. No tag is set."""
+    manifest = _Documents(registry, reference, store).chosen(root, platform)
+    layers(registry, reference, store, [manifest.config])
+
+
 def layers(
     registry: Registry, reference: Reference, store: Store, blobs: Sequence[Descriptor], moved: Moved = _unmoved
 ) -> None:

@@ -9,6 +9,7 @@ from builder.errors import BuildError, DocumentError, LockError, NotFound, Usage
 from builder.sources.image import resolve
 from builder.sources.pins import IMAGE, NO_PINS
 from builder.store.blobs import MissingBlob
+from builder.store.images import PlatformMissing
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Origin(Protocol):
 class Resolver:
     """Pins images by name, each once: from --build-context, `first`, the store, a registry, in this order.
 
-    `pinned` tells the manifest of every reference, by that and the platform. `ahead` tells what else will be wanted:
+    `pinned` tells the manifest of every reference, by that and the platform, `roots` the index or manifest that every
+    name stood for. `ahead` tells what else will be wanted:
     when the network is needed anyway, all is looked up at once.
     """
 
@@ -76,10 +78,11 @@ class Resolver:
     ) -> None:
         self.layers = layers
         self.pinned: dict[tuple[str, str], tuple[Reference, str]] = {}
+        self.roots: dict[tuple[str, str], Descriptor] = {}
         self.ahead: Callable[[], Iterable[tuple[str, Platform]]] = tuple
         self._store = store
         self._named = named
-        self._search = search
+        self.search = search
         self._pins = pins
         self._first = first
         self._known: dict[tuple[str, str], ResolvedImage | BuildError] = {}
@@ -87,7 +90,7 @@ class Resolver:
     def reference(self, name: str) -> Reference | None:
         """What an image name of the Dockerfile refers to; None for a layout on this machine."""
         value = self._named.images.get(name, name)
-        return None if value.startswith(_LAYOUT) else self._search.reference(value.removeprefix(_IMAGE))
+        return None if value.startswith(_LAYOUT) else self.search.reference(value.removeprefix(_IMAGE))
 
     def resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
         """The image for a platform, or a BuildError with the place that asks for it."""
@@ -120,7 +123,7 @@ class Resolver:
     def _is_far(self, name: str) -> bool:
         text = self._named.images.get(name, name)
         with suppress(DocumentError):  # a name that is none is told when it is looked up
-            return not text.startswith(_LAYOUT) and self._search.is_far(text.removeprefix(_IMAGE))
+            return not text.startswith(_LAYOUT) and self.search.is_far(text.removeprefix(_IMAGE))
         return False
 
     def _try_all(self, wanted: tuple[str, list[Platform]]) -> None:
@@ -138,7 +141,9 @@ class Resolver:
         reference = self.reference(name)
         if reference is None:
             layout = self._named.images[name].removeprefix(_LAYOUT)
-            image = resolve(name, self._in_layout(layout, platform), self._store, platform)
+            top = self._in_layout(layout, platform)
+            image = resolve(name, top, self._store, platform)
+            self.roots[name, str(platform)] = top
         else:
             locked = self._pins.image(str(reference), platform)
             image = (
@@ -160,14 +165,16 @@ class Resolver:
 
     def _found(self, name: str, reference: Reference, platform: Platform) -> ResolvedImage:
         """The image with all its documents: of an index that is here, those of one platform may still be missing."""
-        brought = self._first.find(reference, platform) if self._first else None
-        top = brought or self._search.top(reference, platform)
         try:
-            return resolve(name, top, self._store, platform)
-        except MissingBlob:
-            again = self._search.pull(reference._replace(digest=top.digest), platform)
-            return resolve(name, again, self._store, platform)
-        except NotFound as error:
+            brought = self._first.find(reference, platform) if self._first else None
+            top = brought or self.search.top(reference, platform)
+            self.roots[name, str(platform)] = top
+            try:
+                return resolve(name, top, self._store, platform)
+            except MissingBlob:
+                self.search.complete(reference, top, platform)
+                return resolve(name, top, self._store, platform)
+        except PlatformMissing as error:
             raise NotFound(f"image {reference.familiar()}: {error.message}", hint=error.hint) from error
 
     def _in_layout(self, value: str, platform: Platform) -> Descriptor:
