@@ -151,14 +151,22 @@ class Registry:
         self._permit(f"the manifest of {wanted.familiar()}")
         return self._each(self.routes.pull(wanted), lambda endpoint: self._head(endpoint, wanted))
 
-    def blob(self, endpoints: Sequence[Endpoint], descriptor: Descriptor, sink: Sink, stop: Flag | None = None) -> int:
+    def blob(
+        self,
+        endpoints: Sequence[Endpoint],
+        descriptor: Descriptor,
+        sink: Sink,
+        stop: Flag | None = None,
+        before: int = 0,
+    ) -> int:
         """Write all bytes of a blob into `sink`, in order, each once; whether they are right, the sink decides.
 
         What came before a break is not asked for again, unless the server cannot continue. Gives how many bytes
-        came in all, at most twice the blob's. Stops when `stop` is set, besides the client's own flag.
+        came in all, with those that came in vain `before`: at most twice the blob's. Stops when `stop` is set,
+        besides the client's own flag.
         """
         self._permit(f"the blob {descriptor.digest}")
-        download = Download(self, descriptor, sink, stop)
+        download = Download(self, descriptor, sink, stop, before)
         self._each(endpoints, download.go_on, lambda: download.had)
         return download.received
 
