@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError, RegistryError, UsageError
+from builder.net.address import is_loopback
 from builder.oci.reference import DEFAULT_DOMAIN, Reference, parse_reference
 from builder.registry.certs import tls_of
 from builder.registry.conf_files import load_conf
@@ -104,7 +105,7 @@ class Routes:
         anything = insecure or not self._options.verify or host.lower() in self._insecure
         server, login = (_HUB, _HUB_LOGIN) if host in _HUB_NAMES else (host, host)
         tls = self._trust(host, not anything)
-        plain = anything or is_loopback(host)
+        plain = anything or is_this_machine(host)
         return Endpoint(f"https://{server}", login, physical.path, registry, tls, host != registry, plain)
 
     def _trust(self, host: str, verify: bool) -> Tls:
@@ -123,17 +124,9 @@ class Routes:
         return frozenset(host.lower() for host in self._options.insecure)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether host[:port] is this machine: localhost, 127.0.0.0/8 or [::1]."""
-    from ipaddress import ip_address
-
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name.lower() == "localhost" or name.lower().endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+def is_this_machine(host: str) -> bool:
+    """Whether host[:port] is."""
+    return is_loopback(host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0])
 
 
 def _bare(prefix: str, location: str) -> tuple[bool, str]:

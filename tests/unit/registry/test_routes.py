@@ -12,7 +12,7 @@ from builder.net.tls import Tls
 from builder.oci.reference import parse_reference
 from builder.registry.endpoint import Endpoint
 from builder.registry.options import RegistryOptions
-from builder.registry.routes import Routes, is_loopback
+from builder.registry.routes import Routes, is_this_machine
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -267,9 +267,9 @@ def test_trust_is_that_of_the_host_asked(tmp_path: Path) -> None:
     "host", ["localhost", "LOCALHOST:80", "a.localhost:5", "127.3.2.1:5000", "[::1]", "[::1]:5000"]
 )
 def test_this_machine_is_recognized(host: str) -> None:
-    assert is_loopback(host)
+    assert is_this_machine(host)
 
 
 @pytest.mark.parametrize("host", ["localhost.x", "127.0.0.1.x", "xlocalhost", "128.0.0.1", "[::2]:5000", "1270.0.0.1"])
 def test_other_machines_are_not_this_one(host: str) -> None:
-    assert not is_loopback(host)
+    assert not is_this_machine(host)
