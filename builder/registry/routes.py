@@ -54,11 +54,25 @@ class Routes:
         return self._endpoint(reference, reference.domain, table is not None and table.insecure)
 
     def qualify(self, text: str) -> Reference:
-        """A short name is an alias of registries.conf, else one of docker.io, as with Docker."""
+        """A short name is an alias of registries.conf, else one of docker.io, as with Docker.
+
+        UsageError where unqualified-search-registries leaves docker.io out: who wrote that wants nothing from there
+        that is not asked for by its full name, and which of the others is meant would be a guess.
+        """
         written = parse_reference(text)
         name = text.partition("@")[0].removesuffix(f":{written.tag}")
+        if not is_written_short(name, written):
+            return written
         value = dict(self.conf.aliases).get(name)
-        return parse_reference(value)._replace(tag=written.tag, digest=written.digest) if value else written
+        if value:
+            return parse_reference(value)._replace(tag=written.tag, digest=written.digest)
+        if self.conf.search and DEFAULT_DOMAIN not in self.conf.search:
+            raise UsageError(
+                f"{text} is a short name, and unqualified-search-registries of {self.conf.searched_by} "
+                f"leaves {DEFAULT_DOMAIN} out",
+                hint=f"write {written} or {self.conf.search[0]}/{text}, or give it an alias there",
+            )
+        return written
 
     @cached_property
     def conf(self) -> Conf:
@@ -122,6 +136,11 @@ class Routes:
                     f"--insecure-registry {host}: expected HOST[:PORT]", hint="as in registry.example:5000"
                 )
         return frozenset(host.lower() for host in self._options.insecure)
+
+
+def is_written_short(name: str, meant: Reference) -> bool:
+    """Whether `name`, without tag and digest, has no registry."""
+    return meant.domain == DEFAULT_DOMAIN and name.partition("/")[0] not in _HUB_NAMES
 
 
 def is_this_machine(host: str) -> bool:
