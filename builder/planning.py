@@ -145,14 +145,14 @@ class Planned:
             error.source = self.inputs.definition.content
 
     def _lower(self) -> None:
-        content = self.inputs.definition.content
+        content, request = self.inputs.definition.content, self._request
         check_syntax(decode(content, self.file), self.file, self.args)
         self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
         matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
-        self.resolver.ahead = lambda: [each for matter in matters for each in self._images(matter)]
+        self.resolver.ahead = lambda: [each for matter in matters for each in self._images(matter, request.target)]
         try:
-            self.plans = [self._plan(platform, builder, self._request.target) for platform in self.platforms]
+            self.plans = [self._plan(platform, builder, request.target) for platform in self.platforms]
         except BuildError as error:
             self.needs.refuse()
             if self._absent:
@@ -172,9 +172,14 @@ class Planned:
     def plan_all(self) -> None:
         """Tell `needs` those of every stage that could be a target."""
         builder = GraphBuilder()
-        names = [item.name for item in self._dockerfile.instructions if isinstance(item, From) and item.name]
+        stages = (item.name for item in self._dockerfile.instructions if isinstance(item, From))
+        names = [name for name in dict.fromkeys(stages) if name]
+        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        self.resolver.ahead = lambda: [
+            each for matter in matters for name in names for each in self._images(matter, name)
+        ]
         for platform in self.platforms:
-            for name in dict.fromkeys(names):
+            for name in names:
                 self.needs.add(of_graph(self._plan(platform, builder, name).graph))
 
     def need_downloads(self) -> None:
@@ -200,10 +205,14 @@ class Planned:
             case _:
                 pass
 
-    def _images(self, matter: Matter) -> list[tuple[str, Platform]]:
+    def _images(self, matter: Matter, target: str | None) -> list[tuple[str, Platform]]:
         """What will be looked up, as far as the file tells."""
-        found = bases.images(self._dockerfile, self._request.target, matter)
-        return [(name, platform) for name, platform in found if name not in self._named.directories]
+        found = bases.images(self._dockerfile, target, matter)
+        return [
+            (name, platform)
+            for name, platform in found
+            if name not in self._named.directories and self.needs.allows(self.resolver, name, platform)
+        ]
 
     def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
         try:
