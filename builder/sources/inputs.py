@@ -243,7 +243,7 @@ class _Opening:
             return self._text(start, stream, time)
         place = self._store.lease.staging("context")
         unpack(Plain(stream, start), place, owners="recorded", whiteouts="literal")
-        newest = _restore(f"{place}/{DIFF}")
+        newest = restore_modes(f"{place}/{DIFF}")
         return _Tree(f"{place}/{DIFF}", None, newest if time is None else time)
 
     def _text(self, start: bytes, stream: BinaryIO, time: int | None) -> _Tree:
@@ -268,7 +268,7 @@ def _start(stream: BinaryIO) -> bytes:
     return start
 
 
-def _restore(root: str) -> int:
+def restore_modes(root: str) -> int:
     """Give the files the modes that the archive says; the time of the newest. Device nodes are refused."""
     newest = 0
     for directory, folders, files in os.walk(root, topdown=False):
