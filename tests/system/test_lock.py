@@ -15,6 +15,7 @@ import pytest
 from builder.cli.doors import Doors
 from tests.support import fake_rooms
 from tests.support.builds import build, write_context
+from tests.support.registries import Pushed, Registry
 from tests.support.web import GIT, Web
 
 DOCKERFILE = """\
@@ -296,3 +297,48 @@ def test_a_lock_serves_machines_of_several_kinds(rbuild: Rbuild, context: Path, 
     assert lock.read_text().endswith(" # theirs\n")
     write_context(context, "FROM scratch\n")
     assert "removed  image docker.io/library/base:latest linux/arm64" in rbuild("lock", context).stdout
+
+
+def test_images_of_a_registry(rbuild: Rbuild, plain_registry: Registry, context: Path, tmp_path: Path) -> None:
+    """Two platforms of one tag that moves: the locked manifests are pulled by digest, on a machine that has nothing."""
+    both = "--platform=linux/amd64,linux/arm64"
+
+    def push(word: str) -> Pushed:
+        images = {
+            platform: plain_registry.push("lock/base", word, {"f": word.encode()}, platform=platform)
+            for platform in ("linux/amd64", "linux/arm64")
+        }
+        return plain_registry.push_index("lock/base", "1", images)
+
+    name = f"{plain_registry.host}/lock/base:1"
+    write_context(context, f"FROM {name}\nCOPY Dockerfile /d\n")
+    push("old")
+    before = digest(rbuild, both, context)
+    told = rbuild("lock", both, context).stdout
+    assert "2 added (2 sources)" in told
+    lock = (context / "rbuild.lock").read_text()
+    asked = len(plain_registry.requests())
+    assert digest(rbuild, both, "--locked", context) == before
+    assert len(plain_registry.requests()) == asked
+
+    push("new")
+    rbuild.renew(tmp_path / "empty-store")
+    assert digest(rbuild, both, "--locked", context) == before
+    assert not {"GET /v2/lock/base/manifests/1", "HEAD /v2/lock/base/manifests/1"} & {
+        *plain_registry.requests()[asked:]
+    }
+    assert digest(rbuild, both, "--no-lock", context) != before
+    assert "up to date" in rbuild("lock", "--check", context).stdout
+    assert "2 updated" in rbuild("lock", "--check", "--update", str(context), status=1).stdout
+    rbuild("lock", "--update", f"{plain_registry.host}/lock/base", context)
+    assert (context / "rbuild.lock").read_text() != lock
+    assert digest(rbuild, both, "--locked", context) != before
+
+
+def test_a_locked_image_that_is_gone(rbuild: Rbuild, plain_registry: Registry, context: Path) -> None:
+    plain_registry.push("lock/gone", "1")
+    name = f"{plain_registry.host}/lock/gone:1"
+    write_context(context, f"FROM {name}\n", {"rbuild.lock": f"rbuild-lock 1\nimage {name} linux/amd64 {sha256('')}\n"})
+    error = message(rbuild, context, status=5)
+    assert f"Dockerfile:1: image {name} for linux/amd64 is locked to {sha256('')} by {context}/rbuild.lock:2" in error
+    assert f"rbuild lock --update {name}" in error
