@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import Plan
     from builder.errors import Span
     from builder.events import Emit, Flag
+    from builder.executor.authorities import Authorities
     from builder.exporters.exporter import Rootfs
     from builder.exporters.spec import Output
     from builder.images import Built
@@ -69,10 +70,11 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     kernel allows that only while the process has one thread.
     """
     begin = time.monotonic()
+    authorities = _authorities(request.build_ca)
     with Store.open(request.store) as store, Planned(request, store, cancelled or Never()) as planned:
         if request.offline:
             planned.need_downloads()
-        work = _Work(request, planned, store, emit, cancelled or Never())
+        work = _Work(request, planned, store, emit, cancelled or Never(), authorities)
         try:
             built = work.built(request.compression)
             work.publish(built)
@@ -88,6 +90,15 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     return BuildResult(name, result.digest, built.config_digest, result, report.hits, report.executed)
 
 
+def _authorities(paths: Sequence[str]) -> Authorities | None:
+    """Those of --build-ca, before anything else is done. Raises UsageError."""
+    if not paths:
+        return None
+    from builder.executor import authorities
+
+    return authorities.read(paths)
+
+
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     from builder.graph import text
@@ -99,8 +110,17 @@ def plan_text(request: BuildRequest) -> str:
 class _Work:
     """The parts of one build. The tier is chosen when something has to be done, not before."""
 
-    def __init__(self, request: BuildRequest, planned: Planned, store: Store, emit: Emit, cancelled: Flag) -> None:
+    def __init__(
+        self,
+        request: BuildRequest,
+        planned: Planned,
+        store: Store,
+        emit: Emit,
+        cancelled: Flag,
+        authorities: Authorities | None,
+    ) -> None:
         self._request = request
+        self._authorities = authorities
         self._store = store
         self.secrets = Secrets({item.id: (item.kind, item.value) for item in request.secrets})
         emit = self.secrets.masking(emit)
@@ -241,6 +261,7 @@ class _Work:
             agents=dict(self._request.ssh),
             fresh=self._cache.is_fresh,
             refuse=self._refuse,
+            authorities=self._authorities,
         )
 
     def _fetches(self) -> dict[str, Asked]:

@@ -140,6 +140,7 @@ class Planned:
         An error gets the text that its place is in: it may have come from a pipe.
         """
         self.inputs.close()
+        self.search.close()
         if isinstance(error, BuildError) and error.span and error.span.file == self.file:
             error.source = self.inputs.definition.content
 
@@ -189,7 +190,7 @@ class Planned:
             try:
                 self._fetch(op)
             except OfflineError as error:
-                self._absent.add(error, span, NAME)
+                self._absent.add(error, span, "" if span else NAME)
             except BuildError:
                 pass  # of another kind: the build tells it where it needs it
         if self._absent:

@@ -33,6 +33,7 @@ class BuildRequest(NamedTuple):
     `platforms` None given means this machine's; several give an index.
     `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
     `annotations` are pairs of a key, with the level before it where one is written (`index:`), and a value.
+    `build_ca` are paths of PEM files: every RUN trusts their certificates, and nothing of them is kept.
     `ssh` are pairs of id and the paths of a socket or of keys, none meaning the agent of the environment.
     `lock` is a lock file, None the one beside the Dockerfile if it is there, "" none; `locked` allows nothing else.
     """
@@ -67,6 +68,7 @@ class BuildRequest(NamedTuple):
     registry: RegistryOptions = RegistryOptions()
     lock: str | None = None
     locked: bool = False
+    build_ca: tuple[str, ...] = ()
 
 
 class BuildResult(NamedTuple):

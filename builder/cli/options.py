@@ -132,6 +132,9 @@ REQUEST = (
     Option(
         ("--secret",), REPEAT, "id=NAME[,src=FILE|env=VAR]", "A secret for RUN --mount=type=secret. May be repeated."
     ),
+    Option(
+        ("--build-ca",), REPEAT, "FILE", "Let RUN trust the authorities in this PEM file; the image keeps no trace."
+    ),
     Option(("--ssh",), REPEAT, "default|ID[=SOCKET|KEY]", "An ssh agent, or keys, for RUN --mount=type=ssh."),
     Option(("--strict",), FLAG, help="Fail on what rarely means what it says: see docs/checks.md."),
     Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.live import mode_of, shown
 from builder.cli.registry_options import registry_options
-from builder.errors import BuildError, UsageError
+from builder.errors import BuildError, DocumentError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def _pull(
 def _reference(registry: Registry, name: str) -> Reference:
     try:
         return registry.routes.qualify(name).or_latest()
-    except BuildError as error:
+    except DocumentError as error:
         raise UsageError(error.message, hint=error.hint) from error
 
 

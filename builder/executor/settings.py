@@ -10,6 +10,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from builder.executor.authorities import Authorities
     from builder.executor.secrets import Secrets
     from builder.executor.traps import Refuse
     from builder.graph.ops import Op
@@ -35,9 +36,9 @@ class Settings(NamedTuple):
 
     `tier` and `owners` are asked when a tree is looked for or made, not before: they may enter a user
     namespace. `output(key, stream, line)` is told every line of a RUN, and `logs` is where they are kept.
-    `room` is a directory for what the steps of this build share. `proxies` reach a RUN but no key: they
-    say how to fetch, not what. `secrets` and `agents` (the paths of --ssh by id) reach no key either.
-    `fresh(key)` tells whether the cache mounts of a step begin anew. `refuse` is told of each trap.
+    `room` is a directory for what the steps of this build share. `proxies` and `authorities` reach a RUN but
+    no key: they say how to fetch, not what. `secrets` and `agents` (the paths of --ssh by id) reach no key
+    either. `fresh(key)` tells whether the cache mounts of a step begin anew. `refuse` is told of each trap.
     """
 
     contexts: Mapping[str, ContextTree]
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     fresh: Callable[[str], bool]
     fetcher: Fetcher
     refuse: Refuse
+    authorities: Authorities | None = None
 
 
 class StepCache:

@@ -7,21 +7,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, Cancelled, DocumentError
-from builder.events import Event, StepCancelled, StepFailed, StepFinished, StepStarted, StepTransfer
+from builder.events import Event, Notice, StepCancelled, StepFailed, StepFinished, StepStarted, StepTransfer
 from builder.oci import mediatypes
 from builder.oci.index import parse_index
 from builder.oci.manifest import parse_manifest
-from builder.store.images import choose_manifest
+from builder.oci.platform import Platform
+from builder.registry.documents import explain
+from builder.registry.errors import host_of
+from builder.store.images import choose_manifest, read_config
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from builder.events import Emit
+    from builder.oci.config import ImageConfig
     from builder.oci.descriptor import Descriptor
     from builder.oci.manifest import Manifest
-    from builder.oci.platform import Platform
     from builder.oci.reference import Reference
+    from builder.registry.endpoint import Endpoint
     from builder.registry.registry import Registry
     from builder.store.blobs import Ingest
     from builder.store.store import Store
@@ -58,9 +63,25 @@ def pull(
         root = found.root()
         manifests = found.manifests(root) if platform is None else [found.chosen(root, platform)]
         blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
-        layers(registry, wanted, store, blobs, moved)
+        foreign = [blob for blob in blobs if mediatypes.may_be_absent(blob.media_type)]
+        layers(registry, wanted, store, [blob for blob in blobs if blob not in foreign], moved)
         store.tags.set(str(wanted), root)
+    for blob in foreign:
+        _warn(emit, f"{wanted.familiar()}: layer {blob.digest} is a foreign one ({blob.media_type}): it is left out")
+    if platform is not None and root.media_type in mediatypes.MANIFESTS:
+        _warn_of_platform(wanted, read_config(store.blobs, manifests[0]), platform, emit)
     return root
+
+
+def _warn(emit: Emit, message: str) -> None:
+    emit(Notice(time.monotonic(), "warning", message))
+
+
+def _warn_of_platform(reference: Reference, config: ImageConfig, platform: Platform, emit: Emit) -> None:
+    """An image that is there for one platform is taken whatever that is, as `store.images.choose_manifest` says."""
+    offered = Platform(config.os, config.architecture, config.variant)
+    if platform.rank(offered) is None:
+        _warn(emit, f"{reference.familiar()} is there for {offered} alone, not for {platform}")
 
 
 def documents(registry: Registry, reference: Reference, store: Store, platform: Platform) -> Descriptor:
@@ -72,6 +93,12 @@ def documents(registry: Registry, reference: Reference, store: Store, platform: 
     layers(registry, wanted, store, [manifest.config])
     store.tags.set(str(wanted), root)
     return root
+
+
+def complete(registry: Registry, reference: Reference, store: Store, root: Descriptor, platform: Platform) -> None:
+    """Bring the documents for a platform of an image whose index or manifest is known. No tag is set."""
+    manifest = _Documents(registry, reference, store).chosen(root, platform)
+    layers(registry, reference, store, [manifest.config])
 
 
 def layers(
@@ -158,29 +185,30 @@ class _Blobs:
             raise errors[0]
 
     def _bring(self, blob: Descriptor) -> None:
-        """Bytes that turn out to be wrong are asked for once more, if they came at the first go."""
-        try:
-            self._into_store(blob)
-        except _Spoilt as spoilt:
-            if spoilt.received > blob.size:
-                raise spoilt.error from None
-            self._once_more(blob)
+        """Bytes that turn out to be wrong are asked for once more, of the next server, if they came at the first go."""
+        spoilt = self._into_store(blob, self._endpoints)
+        if spoilt and spoilt.received <= blob.size:
+            spoilt = self._into_store(blob, self._endpoints[1:] or self._endpoints, spoilt.received)
+        if spoilt:
+            raise spoilt.error
+        self._moved(blob.digest, blob.size, blob.size)
 
-    def _once_more(self, blob: Descriptor) -> None:
-        try:
-            self._into_store(blob)
-        except _Spoilt as spoilt:
-            raise spoilt.error from None
-
-    def _into_store(self, blob: Descriptor) -> None:
+    def _into_store(self, blob: Descriptor, endpoints: Sequence[Endpoint], before: int = 0) -> _Spoilt | None:
         with self._store.blobs.ingest(expected=blob.size) as ingest:
             sink = _Told(ingest, blob, self._moved)
-            received = self._registry.blob(self._endpoints, blob, sink, self._stop)
+            received = self._registry.blob(endpoints, blob, sink, self._stop, before)
             try:
                 ingest.commit(blob.media_type, blob.digest, blob.size)
             except DocumentError as error:
-                raise _Spoilt(error, received) from error
-        self._moved(blob.digest, blob.size, blob.size)
+                return _Spoilt(explain(error, f"{host_of(endpoints[-1])}: GET blob"), received)
+        return None
+
+
+class _Spoilt(NamedTuple):
+    """What came, in how many bytes, is not the blob."""
+
+    error: DocumentError
+    received: int
 
 
 class _Told:
@@ -198,12 +226,6 @@ class _Told:
             self._next = time.monotonic() + _TOLD
             self._moved(self._blob.digest, self._written, self._blob.size)
         return count
-
-
-class _Spoilt(Exception):
-    def __init__(self, error: DocumentError, received: int) -> None:
-        super().__init__(error.message)
-        self.error, self.received = error, received
 
 
 @contextmanager

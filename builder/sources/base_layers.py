@@ -11,7 +11,7 @@ from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     from builder.events import Flag
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from builder.oci.descriptor import Descriptor
     from builder.oci.reference import Reference
     from builder.oci.resolved import ResolvedImage
-    from builder.sources.remote import Remote
+    from builder.sources.remote import Moved, Remote
     from builder.store.store import Store
-
-    Moved = Callable[[str, int, int], None]  # digest, bytes so far, bytes
 
 _AT_ONCE = 6
 _LOOK = 0.2  # seconds between two looks at whether the build was stopped

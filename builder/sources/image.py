@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from builder.layers.tree import Owners
     from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
-    from builder.sources.base_layers import BaseLayers, Moved
+    from builder.sources.base_layers import BaseLayers
+    from builder.sources.remote import Moved
     from builder.store.store import Store
 
 _CHUNK = 1 << 20

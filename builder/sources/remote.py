@@ -10,7 +10,7 @@ import os
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import BuildError, NotFound, OfflineError
+from builder.errors import BuildError, NotFound, OfflineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from builder.registry.registry import Registry
     from builder.registry.routes import Routes
     from builder.store.store import Store
+
+    Moved = Callable[[str, int, int], None]  # digest, bytes so far, bytes
 
 
 class Remote(Protocol):
@@ -42,7 +44,13 @@ class Remote(Protocol):
         """Bring index, manifest and config into the store, under the reference's name. No layers."""
         ...
 
-    def layer(self, reference: Reference, layer: Descriptor, moved: Callable[[str, int, int], None]) -> None:
+    def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        """Bring the documents that are missing of an image whose index or manifest is known, under no name."""
+        ...
+
+    def close(self) -> None: ...
+
+    def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         """Bring one blob into the store; `moved(digest, bytes so far, bytes)` is told of it."""
         ...
 
@@ -83,10 +91,19 @@ class Registries(ShortNames):
 
         return documents(self._opened(), reference, self._store, platform)
 
-    def layer(self, reference: Reference, layer: Descriptor, moved: Callable[[str, int, int], None]) -> None:
+    def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        from builder.registry.pull import complete
+
+        complete(self._opened(), reference, self._store, root, platform)
+
+    def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         from builder.registry.pull import layers
 
-        layers(self._opened(), reference, self._store, [layer], moved)
+        layers(self._opened(), reference, self._store, [layer], moved=moved)
+
+    def close(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
 
     def _opened(self) -> Registry:
         from builder.registry.registry import Registry
@@ -112,8 +129,13 @@ class Refusing(ShortNames):
     def documents(self, reference: Reference, platform: Platform) -> Descriptor:
         raise self._refuse(f"image {reference.familiar()} for {platform}", reference.familiar())
 
-    def layer(self, reference: Reference, layer: Descriptor, moved: Callable[[str, int, int], None]) -> None:
+    def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        raise self._refuse(f"image {reference.familiar()} for {platform}", reference.familiar())
+
+    def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         raise self._refuse(f"layer {layer.digest} of image {reference.familiar()}", reference.familiar())
+
+    def close(self) -> None: ...
 
 
 def never(what: str, name: str) -> BuildError:
@@ -133,6 +155,9 @@ def offline(what: str, name: str) -> BuildError:
 
 
 def remote_of(options: RegistryOptions, pull: str, store: Store, cancelled: Flag, *, is_offline: bool) -> Remote:
+    """Of a build. UsageError for options that contradict each other."""
+    if is_offline and pull in ("always", "newer"):
+        raise UsageError(f"--offline and --pull={pull} exclude one another", hint="leave one of them away")
     if is_offline:
         return Refusing(options, offline)
     return Refusing(options, never) if pull == "never" else Registries(options, store, cancelled)

@@ -9,6 +9,7 @@ from builder.errors import BuildError, DocumentError, NotFound, RegistryError, U
 from builder.sources.image import resolve
 from builder.sources.pins import IMAGE, NO_PINS
 from builder.store.blobs import MissingBlob
+from builder.store.images import PlatformMissing
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Resolver:
         self.ahead: Callable[[], Iterable[tuple[str, Platform]]] = tuple
         self._store = store
         self._named = named
-        self._search = search
+        self.search = search
         self._pins = pins
         self._first = first
         self._known: dict[tuple[str, str], ResolvedImage | BuildError] = {}
@@ -87,7 +88,7 @@ class Resolver:
     def reference(self, name: str) -> Reference | None:
         """What an image name of the Dockerfile refers to; None for a layout on this machine."""
         value = self._named.images.get(name, name)
-        return None if value.startswith(_LAYOUT) else self._search.reference(value.removeprefix(_IMAGE))
+        return None if value.startswith(_LAYOUT) else self.search.reference(value.removeprefix(_IMAGE))
 
     def resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
         """The image for a platform, or a BuildError with the place that asks for it."""
@@ -120,7 +121,7 @@ class Resolver:
     def _is_far(self, name: str) -> bool:
         text = self._named.images.get(name, name)
         with suppress(DocumentError):  # a name that is none is told when it is looked up
-            return not text.startswith(_LAYOUT) and self._search.is_far(text.removeprefix(_IMAGE))
+            return not text.startswith(_LAYOUT) and self.search.is_far(text.removeprefix(_IMAGE))
         return False
 
     def _try_all(self, wanted: tuple[str, list[Platform]]) -> None:
@@ -161,14 +162,15 @@ class Resolver:
 
     def _found(self, name: str, reference: Reference, platform: Platform) -> ResolvedImage:
         """The image with all its documents: of an index that is here, those of one platform may still be missing."""
-        brought = self._first.find(reference, platform) if self._first else None
-        top = brought or self._search.top(reference, platform)
         try:
-            return resolve(name, top, self._store, platform)
-        except MissingBlob:
-            again = self._search.pull(reference._replace(digest=top.digest), platform)
-            return resolve(name, again, self._store, platform)
-        except NotFound as error:
+            brought = self._first.find(reference, platform) if self._first else None
+            top = brought or self.search.top(reference, platform)
+            try:
+                return resolve(name, top, self._store, platform)
+            except MissingBlob:
+                self.search.complete(reference, top, platform)
+                return resolve(name, top, self._store, platform)
+        except PlatformMissing as error:
             raise NotFound(f"image {reference.familiar()}: {error.message}", hint=error.hint) from error
 
     def _in_layout(self, value: str, platform: Platform) -> Descriptor:

@@ -73,12 +73,22 @@ class Search:
         self._tell(reference, begin, found.digest)
         return found
 
+    def complete(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
+        """What is missing of the documents for a platform, by digest from the registry."""
+        begin = time.monotonic()
+        self._remote.rest(reference, root, platform)
+        self._tell(reference, begin, root.digest)
+
     def digest(self, reference: Reference) -> str | None:
         begin = time.monotonic()
         found = self._remote.digest(reference)
         if found:
             self._tell(reference, begin, found)
         return found
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._remote.close()
 
     def _policy_for(self, reference: Reference) -> str:
         """What a digest names never changes: nobody knows better than the store."""

@@ -21,6 +21,10 @@ _UNKNOWN = "application/octet-stream"
 _DEPTH = 4  # an index may hold indexes, but not without end
 
 
+class PlatformMissing(NotFound):
+    """An index that has no image for the platform; the hint tells which it has."""
+
+
 class Documents(Protocol):
     """Whoever has the bytes of a document; `store.blobs.Blobs` is one."""
 
@@ -30,7 +34,7 @@ class Documents(Protocol):
 def choose_manifest(blobs: Documents, descriptor: Descriptor, platform: Platform) -> Descriptor:
     """The manifest for `platform` that the descriptor of a manifest or index leads to.
 
-    NotFound if an index has none that suits. A manifest is taken as it is, whatever its platform.
+    PlatformMissing if an index has none that suits. A manifest is taken as it is, whatever its platform.
     """
     for _ in range(_DEPTH):
         if descriptor.media_type not in mediatypes.INDEXES:
@@ -39,7 +43,7 @@ def choose_manifest(blobs: Documents, descriptor: Descriptor, platform: Platform
         chosen = index.choose(platform)
         if chosen is None:
             offered = ", ".join(str(entry) for entry in index.platforms()) or "nothing"
-            raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered}")
+            raise PlatformMissing(f"the image is not there for {platform}", hint=f"it is there for {offered}")
         descriptor = chosen
     raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
 
