@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.support.builds import build, write_context
+from tests.support.builds import write_context
 from tests.support.command import Rbuild
-from tests.support.registries import Registry
 
 DOCKERFILE = """\
 FROM app AS build
