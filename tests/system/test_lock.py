@@ -342,3 +342,35 @@ def test_a_locked_image_that_is_gone(rbuild: Rbuild, plain_registry: Registry, c
     error = message(rbuild, context, status=5)
     assert f"Dockerfile:1: image {name} for linux/amd64 is locked to {sha256('')} by {context}/rbuild.lock:2" in error
     assert f"rbuild lock --update {name}" in error
+
+
+def test_what_a_build_would_run_or_date_itself_by_is_locked_too(
+    rbuild: Rbuild, web: Web, context: Path, tmp_path: Path
+) -> None:
+    """Nothing is run for a lock. What only a build argument names is there when it is given."""
+    (web.root / "a").write_text("1")
+    for name in ("shell", "tools", "seed"):
+        image(rbuild, tmp_path / "image", name, f"FROM scratch\nLABEL a={name}\n")
+    lines = (
+        "ARG SHELL",
+        "ARG SOURCE_DATE_EPOCH=dated",
+        "FROM scratch AS dated",
+        f"ADD {web.url}/a /",
+        "FROM $SHELL AS final",
+        "RUN --mount=type=bind,from=tools,target=/t --mount=type=cache,from=seed,target=/c exit 1",
+    )
+    write_context(context, "\n".join([*lines, ""]))
+    assert "should not be blank" in rbuild("lock", context, status=1).stderr
+    assert not (context / "rbuild.lock").exists()
+    rbuild("lock", "--target=final", "--build-arg=SHELL=shell", context)
+    locked = [line.split()[:2] for line in (context / "rbuild.lock").read_text().splitlines()[4:]]
+    images = [["image", f"docker.io/library/{name}:latest"] for name in ("seed", "shell", "tools")]
+    assert locked == [*images, ["url", f"{web.url}/a"]]
+
+
+def test_a_lock_that_cannot_be_written(rbuild: Rbuild, context: Path, tmp_path: Path) -> None:
+    write_context(context, "FROM scratch\n")
+    error = rbuild("lock", "--lock", tmp_path / "no" / "x.lock", context, status=1).stderr
+    assert f"{tmp_path}/no/x.lock" in error
+    assert "No such file or directory" in error
+    assert sorted(os.listdir(tmp_path)) == ["context", "store"]
