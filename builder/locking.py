@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, LockError, Span, UsageError, of_system
+from builder.errors import BuildError, LockError, Span, UsageError, remedy
 from builder.events import Notice
 from builder.needs import Need
 from builder.oci.platform import parse_platform
@@ -81,17 +81,21 @@ def look(request: BuildRequest, update: Update, emit: Emit, cancelled: Flag) -> 
 
 def write(locked: Locked) -> None:
     """Put the lock into its place, whole or not at all; a link stays one."""
-    target = os.path.realpath(locked.file)
-    staged = f"{target}.{os.getpid()}.new"
     from builder.store.files import rename_durably, write_file
 
+    target = os.path.realpath(locked.file)
+    staged = f"{target}.{os.getpid()}.new"
     try:
         write_file(staged, locked.text.encode(), durable=True)
-        if os.path.exists(target):
-            os.chmod(staged, os.stat(target).st_mode & 0o777)
-        rename_durably(staged, target)
+        try:
+            if os.path.exists(target):
+                os.chmod(staged, os.stat(target).st_mode & 0o777)
+            rename_durably(staged, target)
+        except OSError:
+            os.unlink(staged)
+            raise
     except OSError as error:
-        raise of_system(error) from error
+        raise LockError(f"cannot write {locked.file}: {error.strerror}", hint=remedy(error)) from error
 
 
 def _chosen(old: LockFile, update: Update) -> frozenset[tuple[str, str, str]]:

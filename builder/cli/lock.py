@@ -30,12 +30,10 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     found = shown(lambda emit, stop: locking.look(request, update, emit, stop), mode, console, "lock", request.context)
     if isinstance(found, int):
         return found
-    console.out(summary(found))
-    if arguments.flag("check"):
-        return _checked(found)
-    if not found.is_current:
+    if not found.is_current and not arguments.flag("check"):
         locking.write(found)
-    return 0
+    console.out(summary(found))
+    return _checked(found) if arguments.flag("check") else 0
 
 
 def _checked(found: Locked) -> int:
