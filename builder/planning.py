@@ -34,16 +34,20 @@ from builder.sources.resolver import Resolver
 from builder.sources.search import Search
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.dockerfile.checks.rules import Finding
     from builder.dockerfile.ignore import Ignore
     from builder.dockerfile.state import Plan
     from builder.errors import Span
     from builder.events import Flag
+    from builder.graph.graph import Graph
     from builder.graph.ops import Op
     from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
     from builder.oci.resolved import ResolvedImage
     from builder.request import BuildRequest
+    from builder.sources.bundles import Bundles
     from builder.sources.definition import Definition
     from builder.sources.pins import Pins
     from builder.sources.resolver import NamedContexts
@@ -65,12 +69,19 @@ def _confinement(request: BuildRequest) -> Confinement:
     )
 
 
-def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
+def _bundles(request: BuildRequest, store: Store) -> Bundles | None:
+    if not request.bundles:
+        return None
+    from builder.sources.bundles import Bundles
+
+    return Bundles(request.bundles, store)
+
+
+def _fetcher(request: BuildRequest, store: Store, cancelled: Flag, bundles: Bundles | None) -> Fetcher:
     agents = dict(request.ssh).get("default")
     agent = (agents[0] if agents else os.environ.get("SSH_AUTH_SOCK", "")) if agents is not None else ""
-    return Fetcher(
-        store, Credentials(secret_reader(request.secrets, os.environ), agent), cancelled, offline=request.offline
-    )
+    credentials = Credentials(secret_reader(request.secrets, os.environ), agent)
+    return Fetcher(store, credentials, cancelled, offline=request.offline, bundles=bundles)
 
 
 def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs, absent: Absent) -> Inputs:
@@ -93,12 +104,17 @@ def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs,
 
 
 def _resolver(
-    request: BuildRequest, named: NamedContexts, store: Store, cancelled: Flag, pins: Pins
+    request: BuildRequest,
+    named: NamedContexts,
+    store: Store,
+    cancelled: Flag,
+    pins: Pins,
+    bundles: Bundles | None,
 ) -> tuple[Search, Resolver]:
     halt = Halt(cancelled)
     remote = remote_of(request.registry, request.pull, store, halt, is_offline=request.offline)
     search = Search(store, remote, request.pull)
-    return search, Resolver(store, named, search, BaseLayers(store, remote, halt), pins)
+    return search, Resolver(store, named, search, BaseLayers(store, remote, halt), pins, bundles)
 
 
 class Planned:
@@ -110,9 +126,14 @@ class Planned:
     def __init__(self, request: BuildRequest, store: Store, cancelled: Flag, pins: Pins | None = None) -> None:
         """`pins` are taken instead of those of a lock."""
         self._absent = Absent()
-        self.fetcher = _fetcher(request, store, cancelled)
+        self._bundles = _bundles(request, store)
         self.needs = Needs(request, pins)
-        self.inputs = _inputs(request, store, self.fetcher, self.needs, self._absent)
+        try:
+            self.fetcher = _fetcher(request, store, cancelled, self._bundles)
+            self.inputs = _inputs(request, store, self.fetcher, self.needs, self._absent)
+        except BaseException:
+            self._close_bundles()
+            raise
         self.needs.add(of_contexts(self.inputs.named.directories))
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
@@ -121,7 +142,9 @@ class Planned:
             self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.search, self.resolver = _resolver(request, self.inputs.named, store, cancelled, self.needs.pins)
+        self.search, self.resolver = _resolver(
+            request, self.inputs.named, store, cancelled, self.needs.pins, self._bundles
+        )
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = self.inputs.named
@@ -141,8 +164,13 @@ class Planned:
         """
         self.inputs.close()
         self.search.close()
+        self._close_bundles()
         if isinstance(error, BuildError) and error.span and error.span.file == self.file:
             error.source = self.inputs.definition.content
+
+    def _close_bundles(self) -> None:
+        if self._bundles:
+            self._bundles.close()
 
     def _lower(self) -> None:
         content, request = self.inputs.definition.content, self._request
@@ -172,16 +200,30 @@ class Planned:
 
     def plan_all(self) -> None:
         """Tell `needs` those of every stage that could be a target."""
+        self.surveyed(())
+
+    def surveyed(self, targets: Sequence[str]) -> tuple[Graph, list[str]]:
+        """One graph of what these stages need on all platforms, with their ops; none given: of every possible target.
+
+        `needs` are told. A stage without a name is nobody's target: it is there for those that need it, or the last.
+        """
+        froms = (item for item in self._dockerfile.instructions if isinstance(item, From))
+        every = dict.fromkeys(item.name for item in froms if item.name)
+        wanted: list[str | None] = [*targets] if targets else [None, *every]
         builder = GraphBuilder()
-        stages = (item.name for item in self._dockerfile.instructions if isinstance(item, From))
-        names = [name for name in dict.fromkeys(stages) if name]
         matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
         self.resolver.ahead = lambda: [
-            each for matter in matters for name in names for each in self._images(matter, name)
+            each for matter in matters for target in wanted for each in self._images(matter, target)
         ]
-        for platform in self.platforms:
-            for name in names:
-                self.needs.add(of_plan(self._plan(platform, builder, name)))
+        plans = [self._plan(platform, builder, target) for platform in self.platforms for target in wanted]
+        if self._absent:
+            raise self._absent.error(self.inputs.definition.content)
+        roots = list(dict.fromkeys(plan.target for plan in plans))
+        graph = builder.graph(roots)
+        for plan in plans:
+            self.needs.add(of_plan(plan))
+        self.needs.refuse()
+        return graph, roots
 
     def need_downloads(self) -> None:
         """Of a build that may not fetch: raises one OfflineError for all that it would."""

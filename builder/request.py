@@ -29,6 +29,7 @@ class BuildRequest(NamedTuple):
 
     `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
     `offline` allows no connection for anything but a RUN; `pull` is missing, always, newer or never.
+    `bundles` are paths of bundles, asked before the store and the network; the last one that has a source counts.
     `build_contexts` are pairs of name and value; `jobs` None means as many as there are CPUs.
     `platforms` None given means this machine's; several give an index.
     `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
@@ -65,6 +66,7 @@ class BuildRequest(NamedTuple):
     ssh: tuple[tuple[str, tuple[str, ...]], ...] = ()
     strict: bool = False
     pull: str = "missing"
+    bundles: tuple[str, ...] = ()
     registry: RegistryOptions = RegistryOptions()
     lock: str | None = None
     locked: bool = False

@@ -87,6 +87,13 @@ REGISTRY = (
     ),
 )
 
+BUNDLE = Option(
+    ("--bundle",),
+    REPEAT,
+    "FILE",
+    "A bundle, asked before the store and the network; see rbuild bundle. May be repeated.",
+)
+
 # What decides the image; `plan` takes these too.
 REQUEST = (
     FILE,
@@ -155,6 +162,7 @@ REQUEST = (
     Option(("--lock",), VALUE, "FILE", "The lock file. Default: rbuild.lock beside the Dockerfile."),
     Option(("--locked",), FLAG, help="Fail on every source that is not in the lock file."),
     Option(("--no-lock",), FLAG, help="Follow no lock file."),
+    BUNDLE,
     Option(("--jobs", "-j"), VALUE, "N", "Steps that may run at once. Default: the number of CPUs."),
     *REGISTRY,
     STORE,
@@ -227,6 +235,22 @@ NOT_YET = _DOCKER + _BUILDAH
 
 JSON = Option(("--json",), FLAG, help="Print JSON.")
 
+# What of a build decides what it needs from elsewhere.
+_NEEDS = (
+    "--file --build-arg --build-context --platform --secret --ssh --pull --offline --lock --locked --no-lock "
+    "--bundle --store " + " ".join(option.names[0] for option in REGISTRY)
+).split()
+_BUNDLE = (
+    Option(("--output", "-o"), VALUE, "DEST", "What is written: FILE.tar, a new directory, or - for standard output."),
+    Option(("--target",), REPEAT, "STAGE", "What this stage needs. May be repeated. Default: all stages."),
+    Option(("--since",), VALUE, "BUNDLE", "Leave out what this older bundle has; a build then takes both."),
+    Option(("--cache",), FLAG, help="Add cached steps."),
+    Option(("--list",), VALUE, "BUNDLE", "Verify a bundle and list what is in it."),
+    JSON,
+    *(option for option in REQUEST if option.names[0] in _NEEDS),
+    HELP,
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "build",
@@ -280,6 +304,14 @@ COMMANDS: tuple[Command, ...] = (
         "REF...",
         least=1,
         most=None,
+    ),
+    Command(
+        "bundle",
+        "Put everything that a Dockerfile needs from elsewhere into one file, for builds without a network.",
+        "builder.cli.bundle:run",
+        _BUNDLE,
+        "[CONTEXT]",
+        most=1,
     ),
     Command("images", "List the images in the store.", "builder.cli.images:images", (JSON, STORE, HELP)),
     Command(

@@ -42,6 +42,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         network=arguments.one("network") or "default",
         compression=cast("Compression", arguments.one("compression") or "gzip"),
         offline=arguments.flag("offline"),
+        bundles=arguments.all("bundle"),
         platforms=values.platforms(arguments.all("platform")),
         annotations=values.annotated(arguments.all("annotation")),
         no_cache_filter=tuple(name for text in arguments.all("no-cache-filter") for name in text.split(",") if name),

@@ -236,14 +236,14 @@ class _Opening:
         from builder.layers.codec import Plain
         from builder.layers.tarstart import starts_tar
         from builder.layers.unpack import unpack
-        from builder.sources.restored import restore
+        from builder.sources.restored import restore_modes
 
         start = _start(stream)
         if not starts_tar(start, io.BytesIO()):
             return self._text(start, stream, time)
         place = self._store.lease.staging("context")
         unpack(Plain(stream, start), place, owners="recorded", whiteouts="literal")
-        newest = restore(f"{place}/{DIFF}")
+        newest = restore_modes(f"{place}/{DIFF}")
         return _Tree(f"{place}/{DIFF}", None, newest if time is None else time)
 
     def _text(self, start: bytes, stream: BinaryIO, time: int | None) -> _Tree:

@@ -62,7 +62,8 @@ class Origin(Protocol):
 class Resolver:
     """Pins images by name, each once: from --build-context, `first`, the store, a registry, in this order.
 
-    `pinned` tells the manifest of every reference, by that and the platform. `ahead` tells what else will be wanted:
+    `pinned` tells the manifest of every reference, by that and the platform, `roots` the index or manifest that every
+    name stood for. `ahead` tells what else will be wanted:
     when the network is needed anyway, all is looked up at once.
     """
 
@@ -77,6 +78,7 @@ class Resolver:
     ) -> None:
         self.layers = layers
         self.pinned: dict[tuple[str, str], tuple[Reference, str]] = {}
+        self.roots: dict[tuple[str, str], Descriptor] = {}
         self.ahead: Callable[[], Iterable[tuple[str, Platform]]] = tuple
         self._store = store
         self._named = named
@@ -139,7 +141,9 @@ class Resolver:
         reference = self.reference(name)
         if reference is None:
             layout = self._named.images[name].removeprefix(_LAYOUT)
-            image = resolve(name, self._in_layout(layout, platform), self._store, platform)
+            top = self._in_layout(layout, platform)
+            image = resolve(name, top, self._store, platform)
+            self.roots[name, str(platform)] = top
         else:
             locked = self._pins.image(str(reference), platform)
             image = (
@@ -165,6 +169,7 @@ class Resolver:
         try:
             brought = self._first.find(reference, platform) if self._first else None
             top = brought or self.search.top(reference, platform)
+            self.roots[name, str(platform)] = top
             try:
                 return resolve(name, top, self._store, platform)
             except MissingBlob:

@@ -9,7 +9,7 @@ from builder.errors import BuildError
 from builder.layers.tree import STAT_XATTR
 
 
-def restore(root: str) -> int:
+def restore_modes(root: str) -> int:
     """Give the files the modes that the archive says; the time of the newest. Device nodes are refused."""
     newest = 0
     for directory, folders, files in os.walk(root, topdown=False):
