@@ -344,6 +344,15 @@ def test_a_locked_image_that_is_gone(rbuild: Rbuild, plain_registry: Registry, c
     assert f"rbuild lock --update {name}" in error
 
 
+def test_a_locked_commit_that_is_gone(rbuild: Rbuild, web: Web, context: Path) -> None:
+    web.repository("r", "echo 1 >f")
+    lock = f"rbuild-lock 1\ngit {web.url}/r.git#main {'d' * 40}\n"
+    write_context(context, f"FROM scratch\nADD {web.url}/r.git#main /\n", {"rbuild.lock": lock})
+    error = message(rbuild, context)
+    assert f"{web.url}/r.git does not have the commit {'d' * 40}, which {context}/rbuild.lock:2 locks" in error
+    assert f"rbuild lock --update {web.url}/r.git#main" in error
+
+
 def test_what_a_build_would_run_or_date_itself_by_is_locked_too(
     rbuild: Rbuild, web: Web, context: Path, tmp_path: Path
 ) -> None:
