@@ -181,6 +181,7 @@ LOCK = (
     ),
     Option(("--check",), FLAG, help="Write nothing; exit 1 when the lock file is out of date."),
     *(option for option in REQUEST if option.name in _LOOKED_UP.split()),
+    PROGRESS,
     *REGISTRY,
     STORE,
 )
