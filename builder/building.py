@@ -12,16 +12,15 @@ import time
 from typing import TYPE_CHECKING
 
 from builder import events
-from builder.dockerfile import epoch_value
+from builder.announcing import PROXIES, Announcement
 from builder.dockerfile.checks import traps
-from builder.dockerfile.checks.policy import BUILD_ARG
 from builder.dockerfile.checks.rules import Finding
-from builder.errors import BuildError, DockerfileError
+from builder.errors import BuildError
 from builder.executor.local import LocalExecutor, Result, asked
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
 from builder.executor.settings import Settings as ExecutorSettings
-from builder.graph.ops import ExecOp, GitOp, HttpOp, makes_layer
+from builder.graph.ops import ExecOp, GitOp, HttpOp, ImageOp, makes_layer
 from builder.images import alone, image_of, joined
 from builder.oci.annotations import Annotations
 from builder.oci.descriptor import CREATED
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.state import Plan
     from builder.errors import Span
     from builder.events import Emit, Flag
+    from builder.executor.authorities import Authorities
     from builder.exporters.exporter import Rootfs
     from builder.exporters.spec import Output
     from builder.images import Built
@@ -50,13 +50,6 @@ if TYPE_CHECKING:
     from builder.request import BuildRequest
     from builder.sandbox.tiers import Tier
     from builder.sources.fetcher import Asked
-
-
-_PROXIES = frozenset(
-    spelled
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-    for spelled in (name, name.lower())
-)
 
 
 class Never:
@@ -77,8 +70,11 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     kernel allows that only while the process has one thread.
     """
     begin = time.monotonic()
+    authorities = _authorities(request.build_ca)
     with Store.open(request.store) as store, Planned(request, store, cancelled or Never()) as planned:
-        work = _Work(request, planned, store, emit, cancelled or Never())
+        if request.offline:
+            planned.need_downloads()
+        work = _Work(request, planned, store, emit, cancelled or Never(), authorities)
         try:
             built = work.built(request.compression)
             work.publish(built)
@@ -94,6 +90,15 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     return BuildResult(name, result.digest, built.config_digest, result, report.hits, report.executed)
 
 
+def _authorities(paths: Sequence[str]) -> Authorities | None:
+    """Those of --build-ca, before anything else is done. Raises UsageError."""
+    if not paths:
+        return None
+    from builder.executor import authorities
+
+    return authorities.read(paths)
+
+
 def plan_text(request: BuildRequest) -> str:
     """The plan of a build as text; nothing is run. Raises BuildError."""
     from builder.graph import text
@@ -102,14 +107,20 @@ def plan_text(request: BuildRequest) -> str:
         return text.dump(planned.graph, planned.targets)
 
 
-_OWN_ARGS = {epoch_value.NAME, "BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", BUILD_ARG}
-
-
 class _Work:
     """The parts of one build. The tier is chosen when something has to be done, not before."""
 
-    def __init__(self, request: BuildRequest, planned: Planned, store: Store, emit: Emit, cancelled: Flag) -> None:
+    def __init__(
+        self,
+        request: BuildRequest,
+        planned: Planned,
+        store: Store,
+        emit: Emit,
+        cancelled: Flag,
+        authorities: Authorities | None,
+    ) -> None:
         self._request = request
+        self._authorities = authorities
         self._store = store
         self.secrets = Secrets({item.id: (item.kind, item.value) for item in request.secrets})
         emit = self.secrets.masking(emit)
@@ -119,10 +130,10 @@ class _Work:
         self._planned = planned
         self._graph = self._planned.graph
         self._tier: Tier | None = None
-        self._announced = False
         self._shared: str | None = None
         self._cache = self._chosen_cache()
         self._packer = Packer(store, self._owners, cancelled)
+        self._announcement = Announcement(planned, self._fetches(), emit)
         self._executor = LocalExecutor(self._graph, store, self._cache, solver_keys, self._settings())
         self._planned.fetcher.fetch_all(self._fetches().values())
         self._keys = solver_keys.all_keys(self._graph, self._executor, self._planned.targets)
@@ -163,12 +174,24 @@ class _Work:
         return epoch.rfc3339(max(self._epochs))
 
     def publish(self, built: Built) -> None:
-        """Documents first, names last: a name never stands for half an image."""
+        """Layers and documents first, names last: a name never stands for half an image."""
+        for plan in self._planned.plans:
+            self._bring(plan)
         self._put(built)
         for tag in self.tags:
             self._store.tags.set(str(tag), built.result)
         for name in [tag.familiar() for tag in self.tags] or [""]:
             self._emit(events.ImageReady(time.monotonic(), name, built.result.digest, built.size))
+
+    def _bring(self, plan: Plan) -> None:
+        """The layers of the base that no step needed, shown as the work of its FROM."""
+        if plan.base is None or not (absent := self._planned.resolver.layers.absent(plan.base.manifest)):
+            return
+        manifest = plan.base.manifest
+        op = next(key for key, op in self._graph.ops.items() if isinstance(op, ImageOp) and op.manifest == manifest)
+        with self.report.during(op) as moved:
+            for _ in self._planned.resolver.layers.brought(manifest, absent, moved, self._cancelled):
+                pass
 
     def _put(self, built: Built) -> None:
         for image in built.images:
@@ -225,18 +248,20 @@ class _Work:
         return ExecutorSettings(
             contexts=self._planned.contexts,
             images=self._planned.resolver.layers,
+            moved=self._moved,
             owners=self._owners,
-            warn=self._warn,
+            warn=self._announcement.warn,
             tier=self._enter,
             output=self._output,
             logs=f"{self._store.root}/logs/{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
             room=self._room,
             fetcher=self._planned.fetcher,
-            proxies=tuple((name, value) for name, value in self._planned.args.items() if name in _PROXIES),
+            proxies=tuple((name, value) for name, value in self._planned.args.items() if name in PROXIES),
             secrets=self.secrets,
             agents=dict(self._request.ssh),
             fresh=self._cache.is_fresh,
             refuse=self._refuse,
+            authorities=self._authorities,
         )
 
     def _fetches(self) -> dict[str, Asked]:
@@ -245,6 +270,9 @@ class _Work:
 
     def _output(self, key: str, stream: int, line: bytes) -> None:
         self.report.output(key, stream, line)
+
+    def _moved(self, key: str, digest: str, current: int, total: int) -> None:
+        self.report.moved(key, digest, current, total)
 
     def _epoch(self, plan: Plan) -> int:
         created = plan.base.config.created if plan.base else ""
@@ -283,52 +311,14 @@ class _Work:
             userns.enter(self._tier)
             self._store.sweep()
             if reason:
-                self._warn(reason)
+                self._announcement.warn(reason)
         return self._tier
 
     def _announce(self) -> None:
-        """Tell what is known before the first step. A build that finds everything has no tier."""
-        if not self._announced:
-            self._announced = True
-            steps = len(self._graph.notes)
-            self._emit(
-                events.BuildStarted(
-                    time.monotonic(), self._planned.file, self._planned.plans[0].stage, steps, self._tier or ""
-                )
-            )
-            for digest, wanted in self._fetches().items():
-                found, begin, end = self._planned.fetcher.timed(wanted)
-                if found.moved:
-                    self.report.fetched(digest, begin, end, found.size)
-            for need in self._planned.needs.unlocked:
-                self._warn(f"{need.place}: {need} is not locked; rbuild lock adds it")
-            unused = {name for plan in self._planned.plans for name in plan.unused_args}
-            for name in sorted(unused - _PROXIES - _OWN_ARGS):
-                self._warn(f"--build-arg {name} is not used by this Dockerfile")
-            self._tell_findings()
-
-    def _tell_findings(self) -> None:
-        """Warn of what the build checks found; `error=true` makes it the end of the build."""
-        found = self._planned.findings
-        for each in found:
-            self._emit(
-                events.CheckWarning(time.monotonic(), each.rule, each.description, each.url, each.detail, each.span)
-            )
-        if self._planned.traps:
-            raise traps.error(self._planned.traps)
-        if self._planned.findings_fail:
-            rules = ", ".join(sorted({each.rule for each in found}))
-            raise DockerfileError(
-                f"lint violation found for rules: {rules}",
-                span=found[0].span,
-                hint="mend them, or leave out error=true of # check=",
-            )
+        self._announcement.tell(self.report, self._tier or "")
 
     def _tell_cached(self) -> None:
         """Show what nobody had to look at, because a layer above it was known."""
         for digest, op in self._graph.ops.items():
             if not makes_layer(op) or self._cache.find(self._keys[digest]):
                 self.report.cached(digest)
-
-    def _warn(self, message: str) -> None:
-        self._emit(events.Notice(time.monotonic(), "warning", message))

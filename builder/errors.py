@@ -14,6 +14,7 @@
     ├── ExportError               1   an output could not be written
     ├── AuthError                 3   a server wants credentials that it was not given, or other ones
     ├── NetworkError              4   a server cannot be reached, or does not give what was asked for
+    │   └── OfflineError          4   what is needed is not on this machine, and --offline forbids to fetch it
     ├── RegistryError             5   a registry was reached and refuses what was asked
     └── Cancelled               130   the user or a failing sibling stopped it
 
@@ -123,6 +124,14 @@ class AuthError(BuildError):
 
 class NetworkError(BuildError):
     exit_status = 4
+
+
+class OfflineError(NetworkError):
+    """`wanted` names what would have been fetched: an image with its platform, or an address."""
+
+    def __init__(self, message: str, *, wanted: str, hint: str | None = None, span: Span | None = None) -> None:
+        super().__init__(message, hint=hint, span=span)
+        self.wanted = wanted
 
 
 class RegistryError(BuildError):

@@ -1,7 +1,7 @@
 """What a build tells while it works: immutable events, folded by the renderers in `builder.progress`.
 
     BuildStarted ─► (StepQueued …) ─► StepStarted ─► StepLog* ─► StepFinished | StepFailed | StepCancelled
-                                  └─► StepCached
+                                  └─► StepCached └─► StepTransfer*
                  ─► Notice* | CheckWarning* ─► ImageReady | Exported  ─► BuildFinished
 
 `step` is the display name "[build-client 2/3] RUN go build …"; `id` is short, unique within the build
@@ -46,6 +46,16 @@ class StepLog(NamedTuple):
     id: str
     stream: int
     line: str
+
+
+class StepTransfer(NamedTuple):
+    """Of the `total` bytes of a layer that a step brings from a registry, `current` are here."""
+
+    time: float
+    id: str
+    digest: str
+    current: int
+    total: int
 
 
 class StepCached(NamedTuple):
@@ -127,6 +137,7 @@ Event = (
     BuildStarted
     | StepStarted
     | StepLog
+    | StepTransfer
     | StepCached
     | StepFinished
     | StepFailed

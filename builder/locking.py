@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from builder.errors import BuildError, LockError, Span, UsageError, of_system
 from builder.needs import Need
 from builder.oci.platform import parse_platform
-from builder.oci.reference import parse_reference
 from builder.planning import Planned
 from builder.sources.lock import PLATFORM, Entry, Lock, lock_text
 from builder.sources.lock_file import LockFile, path_for, read_lock
-from builder.sources.pins import GIT, IMAGE, NO_PINS, LockPins
+from builder.sources.pins import IMAGE, NO_PINS, LockPins
 from builder.store.store import Store
 from builder.values import NamedTuple
 
@@ -98,37 +97,15 @@ def _chosen(old: LockFile, update: Update) -> frozenset[tuple[str, str, str]]:
     return frozenset(entry.key for name in update.names for entry in _named(name, old))
 
 
-def _named(name: str, old: LockFile) -> list[Entry]:
-    """By the whole name, an image also as people type it, and images and repositories without tag or ref."""
-    for fits in (_is, _is_familiar, _is_part):
-        if found := [entry for entry in old.lock.sources if fits(entry, name)]:
-            return found
+def _named(name: str, old: LockFile) -> tuple[Entry, ...]:
     from builder.dockerfile.faults import did_you_mean
+    from builder.sources.lock import familiar, named
 
-    known = {_familiar(entry) for entry in old.lock.sources}
-    near = did_you_mean(name, known)
-    raise UsageError(f"--update {name}: not in {old.file}", hint=near or "its lines name what can be updated")
-
-
-def _is(entry: Entry, name: str) -> bool:
-    return entry.name == name
-
-
-def _is_familiar(entry: Entry, name: str) -> bool:
-    return _familiar(entry) in (name, f"{name}:latest")
-
-
-def _is_part(entry: Entry, name: str) -> bool:
-    if entry.kind == GIT:
-        return entry.name.partition("#")[0] == name
-    if entry.kind == IMAGE:
-        reference = parse_reference(entry.name)
-        return name in (reference.repository, reference._replace(tag="", digest="").familiar())
-    return False
-
-
-def _familiar(entry: Entry) -> str:
-    return parse_reference(entry.name).familiar() if entry.kind == IMAGE else entry.name
+    found = named(old.lock, name)
+    if not found:
+        near = did_you_mean(name, map(familiar, old.lock.sources))
+        raise UsageError(f"--update {name}: not in {old.file}", hint=near or "its lines name what can be updated")
+    return found
 
 
 def _without(lock: Lock, keys: frozenset[tuple[str, str, str]]) -> Lock:
@@ -159,7 +136,8 @@ def _entries(planned: Planned, needs: Sequence[Need], pins: Pins) -> list[Entry]
 
     planned.fetcher.pins = NO_PINS  # what the Dockerfile says by now counts more
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lock") as pool:
-        return list(pool.map(lambda need: need.entry(_value(planned, need, pins)), needs))
+        values = pool.map(lambda need: _value(planned, need, pins), needs)
+        return [Entry(*need[:3], value) for need, value in zip(needs, values, strict=True)]
 
 
 def _value(planned: Planned, need: Need, pins: Pins) -> str:

@@ -5,6 +5,7 @@ What the main context is, and where the Dockerfile comes from, is what was asked
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import parse_gitref, ref_to_fetch
@@ -14,7 +15,6 @@ from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
 from builder.oci.resolved import ResolvedImage
 from builder.sources.inputs import is_elsewhere
-from builder.sources.lock import Entry
 from builder.sources.lock_file import path_for, read_given, read_inside, read_lock
 from builder.sources.pins import GIT, IMAGE, NO_PINS, URL, LockPins, at_ref, spelled
 from builder.values import NamedTuple
@@ -53,10 +53,6 @@ class Need(NamedTuple):
     def key(self) -> tuple[str, str, str]:
         return self.kind, self.name, self.platform
 
-    def entry(self, value: str) -> Entry:
-        """The line of a lock for it."""
-        return Entry(self.kind, self.name, self.platform, value)
-
     def pinned(self, pins: Pins) -> str | None:
         match self.kind:
             case "image":
@@ -65,6 +61,21 @@ class Need(NamedTuple):
                 return pins.git(*self.words)
             case _:
                 return pins.url(*self.words)
+
+
+def stand_in(name: str, platform: Platform) -> ResolvedImage:
+    """In the place of an image that may not be had: with it the rest of a file can be read for what else may not."""
+    config = ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
+    return ResolvedImage(name, "", config, ())
+
+
+def _image(resolver: Resolver, name: str, platform: Platform, span: Span | None) -> Need | None:
+    """None for a layout on this machine, and for a name that is none: the resolver says why."""
+    try:
+        reference = resolver.reference(name)
+    except BuildError:
+        return None
+    return Need(IMAGE, str(reference), str(platform.normal()), str(span), span) if reference else None
 
 
 def of_graph(graph: Graph) -> Iterator[Need]:
@@ -101,6 +112,7 @@ class Needs:
         self._request = request
         self._given = pins is not None
         self._all: dict[tuple[str, str, str], Need] = {}
+        self._images: dict[tuple[str, Platform], Need | None] = {}
         self.pins: Pins = pins or NO_PINS
         self.lock: LockFile | None = None
 
@@ -122,18 +134,24 @@ class Needs:
 
     def resolve(self, resolver: Resolver, name: str, platform: Platform, span: Span) -> ResolvedImage:
         """As the resolver does. With --locked an image that is not locked is an empty one: `refuse` tells of all."""
-        try:
-            reference = resolver.reference(name)
-        except BuildError:
-            reference = None  # the resolver says why
-        if reference is None:
-            return resolver.resolve(name, platform, span)
-        need = Need(IMAGE, str(reference), str(platform.normal()), str(span), span)
-        self.add([need])
-        if self._request.locked and need.pinned(self.pins) is None:
-            empty = ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
-            return ResolvedImage(name, "", empty, ())
-        return resolver.resolve(name, platform, span)
+        need = self._image(resolver, name, platform, span)
+        return stand_in(name, platform) if need and self._refused(need) else resolver.resolve(name, platform, span)
+
+    def allows(self, resolver: Resolver, name: str, platform: Platform) -> bool:
+        """Whether an image may be looked up."""
+        need = _image(resolver, name, platform, None)
+        return need is None or not self._refused(need)
+
+    def _image(self, resolver: Resolver, name: str, platform: Platform, span: Span) -> Need | None:
+        """Looked up once: it takes a look at the store."""
+        key = (name, platform)
+        if key not in self._images:
+            self._images[key] = _image(resolver, name, platform, span)
+            self.add(filter(None, [self._images[key]]))
+        return self._images[key]
+
+    def _refused(self, need: Need) -> bool:
+        return self._request.locked and need.pinned(self.pins) is None
 
     @property
     def unlocked(self) -> list[Need]:
@@ -161,6 +179,6 @@ def _lock_of(request: BuildRequest, dockerfile: str, root: str | None) -> LockFi
     if found is None and root and request.lock is None:
         found = read_inside(root, dockerfile)
     if found is None and request.locked:
-        where = path or "none lies beside this Dockerfile"
+        where = os.path.normpath(path) if path else "none lies beside this Dockerfile"
         raise LockError(f"--locked: there is no lock file ({where})", hint="rbuild lock writes it")
     return found

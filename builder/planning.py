@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import lower
+from builder.dockerfile import bases, lower
 from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
@@ -19,28 +19,38 @@ from builder.dockerfile.instructions import From
 from builder.dockerfile.lexer import decode
 from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
-from builder.errors import BuildError
+from builder.errors import BuildError, OfflineError
 from builder.graph.graph import GraphBuilder
-from builder.graph.ops import inputs
-from builder.needs import Needs, of_contexts, of_graph
+from builder.graph.ops import GitOp, HttpOp, inputs
+from builder.needs import Needs, of_contexts, of_graph, stand_in
 from builder.oci.platform import host, parse_platform
+from builder.sources.absent import Absent
+from builder.sources.base_layers import BaseLayers, Halt
 from builder.sources.credentials import Credentials, secret_reader
 from builder.sources.fetcher import Fetcher
 from builder.sources.inputs import Inputs, open_inputs
+from builder.sources.remote import remote_of
 from builder.sources.resolver import Resolver
+from builder.sources.search import Search
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.dockerfile.checks.rules import Finding
     from builder.dockerfile.ignore import Ignore
     from builder.dockerfile.state import Plan
     from builder.errors import Span
     from builder.events import Flag
+    from builder.graph.graph import Graph
+    from builder.graph.ops import Op
     from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
     from builder.oci.resolved import ResolvedImage
     from builder.request import BuildRequest
+    from builder.sources.bundles import Bundles
     from builder.sources.definition import Definition
     from builder.sources.pins import Pins
+    from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
 
 _MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
@@ -59,15 +69,22 @@ def _confinement(request: BuildRequest) -> Confinement:
     )
 
 
-def _fetcher(request: BuildRequest, store: Store, cancelled: Flag) -> Fetcher:
+def _bundles(request: BuildRequest, store: Store) -> Bundles | None:
+    if not request.bundles:
+        return None
+    from builder.sources.bundles import Bundles
+
+    return Bundles(request.bundles, store)
+
+
+def _fetcher(request: BuildRequest, store: Store, cancelled: Flag, bundles: Bundles | None) -> Fetcher:
     agents = dict(request.ssh).get("default")
     agent = (agents[0] if agents else os.environ.get("SSH_AUTH_SOCK", "")) if agents is not None else ""
-    return Fetcher(
-        store, Credentials(secret_reader(request.secrets, os.environ), agent), cancelled, offline=request.offline
-    )
+    credentials = Credentials(secret_reader(request.secrets, os.environ), agent)
+    return Fetcher(store, credentials, cancelled, offline=request.offline, bundles=bundles)
 
 
-def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs) -> Inputs:
+def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs, absent: Absent) -> Inputs:
     """What is fetched after the Dockerfile is known follows its lock."""
 
     def follow(definition: Definition, root: str | None) -> None:
@@ -79,10 +96,25 @@ def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs)
         request.build_contexts,
         store,
         fetcher,
+        absent=absent,
         keep_git_dir=dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in _TRUE,
         lock=request.lock,
         told=follow,
     )
+
+
+def _resolver(
+    request: BuildRequest,
+    named: NamedContexts,
+    store: Store,
+    cancelled: Flag,
+    pins: Pins,
+    bundles: Bundles | None,
+) -> tuple[Search, Resolver]:
+    halt = Halt(cancelled)
+    remote = remote_of(request.registry, request.pull, store, halt, is_offline=request.offline)
+    search = Search(store, remote, request.pull)
+    return search, Resolver(store, named, search, BaseLayers(store, remote, halt), pins, bundles)
 
 
 class Planned:
@@ -93,9 +125,15 @@ class Planned:
 
     def __init__(self, request: BuildRequest, store: Store, cancelled: Flag, pins: Pins | None = None) -> None:
         """`pins` are taken instead of those of a lock."""
-        self.fetcher = _fetcher(request, store, cancelled)
+        self._absent = Absent()
+        self._bundles = _bundles(request, store)
         self.needs = Needs(request, pins)
-        self.inputs = _inputs(request, store, self.fetcher, self.needs)
+        try:
+            self.fetcher = _fetcher(request, store, cancelled, self._bundles)
+            self.inputs = _inputs(request, store, self.fetcher, self.needs, self._absent)
+        except BaseException:
+            self._close_bundles()
+            raise
         self.needs.add(of_contexts(self.inputs.named.directories))
         given = ((name, os.environ.get(name) if value is None else value) for name, value in request.build_args)
         self.file = self.inputs.definition.file
@@ -104,7 +142,9 @@ class Planned:
             self.args.setdefault(NAME, os.environ[NAME])
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
-        self.resolver = Resolver(store, self.inputs.named, self.needs.pins)
+        self.search, self.resolver = _resolver(
+            request, self.inputs.named, store, cancelled, self.needs.pins, self._bundles
+        )
         self.contexts = self.inputs.contexts
         self._request = request
         self._named = self.inputs.named
@@ -123,24 +163,35 @@ class Planned:
         An error gets the text that its place is in: it may have come from a pipe.
         """
         self.inputs.close()
+        self.search.close()
+        self._close_bundles()
         if isinstance(error, BuildError) and error.span and error.span.file == self.file:
             error.source = self.inputs.definition.content
 
+    def _close_bundles(self) -> None:
+        if self._bundles:
+            self._bundles.close()
+
     def _lower(self) -> None:
-        content = self.inputs.definition.content
+        content, request = self.inputs.definition.content, self._request
         check_syntax(decode(content, self.file), self.file, self.args)
         self._dockerfile = parse(content, self.file)
         builder = GraphBuilder()
+        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        self.resolver.ahead = lambda: [each for matter in matters for each in self._images(matter, request.target)]
         try:
-            self.plans = [self._plan(platform, builder, self._request.target) for platform in self.platforms]
-        except BuildError:
+            self.plans = [self._plan(platform, builder, request.target) for platform in self.platforms]
+        except BuildError as error:
             self.needs.refuse()
+            if self._absent:
+                raise self._absent.error(content) from error
             raise
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
         self.needs.add(of_graph(self.graph))
         self.needs.refuse()
-        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        if self._absent:
+            self.need_downloads()
         found = (each for matter in matters for each in self._found(matter))
         self.findings = list(dict.fromkeys(found))
         self.traps = [each for each in self.findings if each.rule in TRAPS]
@@ -148,11 +199,68 @@ class Planned:
 
     def plan_all(self) -> None:
         """Tell `needs` those of every stage that could be a target."""
+        self.surveyed(())
+
+    def surveyed(self, targets: Sequence[str]) -> tuple[Graph, list[str]]:
+        """One graph of what these stages need on all platforms, with their ops; none given: of every possible target.
+
+        `needs` are told. A stage without a name is nobody's target: it is there for those that need it, or the last.
+        """
+        froms = (item for item in self._dockerfile.instructions if isinstance(item, From))
+        every = dict.fromkeys(item.name for item in froms if item.name)
+        wanted: list[str | None] = [*targets] if targets else [None, *every]
         builder = GraphBuilder()
-        names = [item.name for item in self._dockerfile.instructions if isinstance(item, From) and item.name]
-        for platform in self.platforms:
-            for name in dict.fromkeys(names):
-                self.needs.add(of_graph(self._plan(platform, builder, name).graph))
+        matters = [self._matter(platform, self.contexts[""].ignore) for platform in self.platforms]
+        self.resolver.ahead = lambda: [
+            each for matter in matters for target in wanted for each in self._images(matter, target)
+        ]
+        plans = [self._plan(platform, builder, target) for platform in self.platforms for target in wanted]
+        if self._absent:
+            raise self._absent.error(self.inputs.definition.content)
+        roots = list(dict.fromkeys(plan.target for plan in plans))
+        graph = builder.graph(roots)
+        self.needs.add(of_graph(graph))
+        self.needs.refuse()
+        return graph, roots
+
+    def need_downloads(self) -> None:
+        """Of a build that may not fetch: raises one OfflineError for all that it would."""
+        wanted = [(op, note.span) for digest, op in self.graph.ops.items() if (note := self.graph.notes.get(digest))]
+        wanted += [(plan.epoch.source, plan.epoch.span) for plan in self.plans if plan.epoch.source]
+        for op, span in wanted:
+            try:
+                self._fetch(op)
+            except OfflineError as error:
+                self._absent.add(error, span, "" if span else NAME)
+            except BuildError:
+                pass  # of another kind: the build tells it where it needs it
+        if self._absent:
+            raise self._absent.error(self.inputs.definition.content)
+
+    def _fetch(self, op: Op) -> None:
+        match op:
+            case HttpOp():
+                self.fetcher.http(op.url, op.checksum)
+            case GitOp():
+                self.fetcher.git(*op)
+            case _:
+                pass
+
+    def _images(self, matter: Matter, target: str | None) -> list[tuple[str, Platform]]:
+        """What will be looked up, as far as the file tells."""
+        found = bases.images(self._dockerfile, target, matter)
+        return [
+            (name, platform)
+            for name, platform in found
+            if name not in self._named.directories and self.needs.allows(self.resolver, name, platform)
+        ]
+
+    def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
+        try:
+            return self.needs.resolve(self.resolver, name, platform, span)
+        except OfflineError as error:
+            self._absent.add(error, span)
+            return stand_in(name, platform)
 
     def fresh(self) -> set[str]:
         """The ops of --no-cache-filter and all that stands on them."""
@@ -177,10 +285,7 @@ class Planned:
 
     def _config_of(self, name: str, platform: Platform, span: Span) -> ImageConfig | None:
         """None for a directory that stands for an image: it has no config."""
-        return None if name in self.contexts else self._resolve(name, platform, span).config
-
-    def _resolve(self, name: str, platform: Platform, span: Span) -> ResolvedImage:
-        return self.needs.resolve(self.resolver, name, platform, span)
+        return None if name in self._named.directories else self._resolve(name, platform, span).config
 
     def _plan(self, platform: Platform, builder: GraphBuilder, target: str | None) -> Plan:
         request = self._request

@@ -29,10 +29,12 @@ class BuildRequest(NamedTuple):
 
     `build_args` without a value are taken from the environment, as `--build-arg NAME` is.
     `offline` allows no connection for anything but a RUN; `pull` is missing, always, newer or never.
+    `bundles` are paths of bundles, asked before the store and the network; the last one that has a source counts.
     `build_contexts` are pairs of name and value; `jobs` None means as many as there are CPUs.
     `platforms` None given means this machine's; several give an index.
     `add_hosts` are name and address, `ulimits` name, soft and hard limit (-1: none), `shm_size` bytes (0: the default).
     `annotations` are pairs of a key, with the level before it where one is written (`index:`), and a value.
+    `build_ca` are paths of PEM files: every RUN trusts their certificates, and nothing of them is kept.
     `ssh` are pairs of id and the paths of a socket or of keys, none meaning the agent of the environment.
     `lock` is a lock file, None the one beside the Dockerfile if it is there, "" none; `locked` allows nothing else.
     """
@@ -64,9 +66,11 @@ class BuildRequest(NamedTuple):
     ssh: tuple[tuple[str, tuple[str, ...]], ...] = ()
     strict: bool = False
     pull: str = "missing"
+    bundles: tuple[str, ...] = ()
     registry: RegistryOptions = RegistryOptions()
     lock: str | None = None
     locked: bool = False
+    build_ca: tuple[str, ...] = ()
 
 
 class BuildResult(NamedTuple):

@@ -34,6 +34,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def never_the_users_own_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that a test forgets to say can reach the store, or follow the settings, of who runs it."""
     monkeypatch.setenv("RBUILD_STORE", str(tmp_path_factory.getbasetemp() / "forgotten-store"))
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", os.devnull)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path_factory.getbasetemp() / "forgotten-docker"))
     for name in ("RBUILD_ISOLATION", "SOURCE_DATE_EPOCH"):
         monkeypatch.delenv(name, raising=False)
 

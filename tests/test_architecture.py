@@ -38,11 +38,14 @@ MAY_IMPORT = {
     "planning": f"{GROUND} request needs graph net registry store dockerfile sources",
     "images": f"{GROUND} dockerfile sources",
     "packing": f"{GROUND} store layers snapshots executor",
-    "building": f"{GROUND} request planning images packing graph net registry store layers sandbox dockerfile solver "
-    "snapshots sources exporters executor",
+    "announcing": f"{GROUND} planning dockerfile solver sources",
+    "building": f"{GROUND} request planning images packing announcing graph net registry store layers sandbox "
+    "dockerfile solver snapshots sources exporters executor",
     "locking": f"{GROUND} request needs planning store dockerfile sources",
+    "bundling": f"{GROUND} request planning graph registry store layers dockerfile sources exporters executor",
     "progress": "values errors events",
-    "cli": f"{GROUND} progress request building locking dockerfile net registry store layers sandbox sources exporters",
+    "cli": f"{GROUND} progress request building locking bundling dockerfile net registry store layers sandbox sources "
+    "exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.

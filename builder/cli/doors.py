@@ -5,7 +5,7 @@ Tests pass other doors, with small honest rooms behind them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.values import NamedTuple
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from builder.bundling import Bundled, BundleRequest
     from builder.events import Emit
     from builder.exporters.spec import Output
     from builder.oci.reference import Reference
@@ -30,6 +31,12 @@ def build(request: BuildRequest, emit: Emit, cancelled: threading.Event) -> Buil
     from builder.building import build as run
 
     return run(request, emit, cancelled)
+
+
+def bundle(request: BundleRequest, stdout: BinaryIO, cancelled: threading.Event) -> Bundled:
+    from builder.bundling import bundle as run
+
+    return run(request, stdout, cancelled)
 
 
 def plan_text(request: BuildRequest) -> str:
@@ -96,3 +103,4 @@ class Doors(NamedTuple):
     load_archive: Callable[[str, Store], list[str]] = load_archive
     choose_tier: Callable[[str | None, bool, str | None], str] = choose_tier
     foreign_platforms: Callable[[str, str], dict[str, str]] = foreign_platforms
+    bundle: Callable[[BundleRequest, BinaryIO, threading.Event], Bundled] = bundle

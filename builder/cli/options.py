@@ -59,6 +59,14 @@ STORE = Option(
 )
 FILE = Option(("--file", "-f"), VALUE, "FILE", "The Dockerfile. Default: CONTEXT/Dockerfile.")
 
+PROGRESS = Option(
+    ("--progress",),
+    VALUE,
+    "MODE",
+    "Progress on standard error. Default: auto, tty on a terminal, else plain.",
+    ("auto", "plain", "tty", "json", "rawjson", "quiet"),
+)
+
 # How registries are reached: of every command that may reach one.
 REGISTRY = (
     Option(
@@ -77,6 +85,13 @@ REGISTRY = (
     Option(
         ("--registries-conf",), VALUE, "FILE", "Mirrors and blocks. Default: the registries.conf of user and system."
     ),
+)
+
+BUNDLE = Option(
+    ("--bundle",),
+    REPEAT,
+    "FILE",
+    "A bundle, asked before the store and the network; see rbuild bundle. May be repeated.",
 )
 
 # What decides the image; `plan` takes these too.
@@ -124,6 +139,9 @@ REQUEST = (
     Option(
         ("--secret",), REPEAT, "id=NAME[,src=FILE|env=VAR]", "A secret for RUN --mount=type=secret. May be repeated."
     ),
+    Option(
+        ("--build-ca",), REPEAT, "FILE", "Let RUN trust the authorities in this PEM file; the image keeps no trace."
+    ),
     Option(("--ssh",), REPEAT, "default|ID[=SOCKET|KEY]", "An ssh agent, or keys, for RUN --mount=type=ssh."),
     Option(("--strict",), FLAG, help="Fail on what rarely means what it says: see docs/checks.md."),
     Option(
@@ -144,6 +162,7 @@ REQUEST = (
     Option(("--lock",), VALUE, "FILE", "The lock file. Default: rbuild.lock beside the Dockerfile."),
     Option(("--locked",), FLAG, help="Fail on every source that is not in the lock file."),
     Option(("--no-lock",), FLAG, help="Follow no lock file."),
+    BUNDLE,
     Option(("--jobs", "-j"), VALUE, "N", "Steps that may run at once. Default: the number of CPUs."),
     *REGISTRY,
     STORE,
@@ -182,13 +201,7 @@ REPORT = (
     ),
     Option(("--iidfile",), VALUE, "FILE", "Write the image ID to FILE: the digest of the config, or of the index."),
     Option(("--metadata-file",), VALUE, "FILE", "Write digests and names of the result to FILE, as JSON."),
-    Option(
-        ("--progress",),
-        VALUE,
-        "MODE",
-        "Progress on standard error. Default: auto, tty on a terminal, else plain.",
-        ("auto", "plain", "tty", "json", "rawjson", "quiet"),
-    ),
+    PROGRESS,
     Option(("--quiet", "-q"), FLAG, help="No progress; print the digest of the image alone."),
 )
 
@@ -220,6 +233,22 @@ _BUILDAH = refused(
 NOT_YET = _DOCKER + _BUILDAH
 
 JSON = Option(("--json",), FLAG, help="Print JSON.")
+
+# What of a build decides what it needs from elsewhere.
+_NEEDS = (
+    "--file --build-arg --build-context --platform --secret --ssh --pull --offline --lock --locked --no-lock "
+    "--bundle --store " + " ".join(option.names[0] for option in REGISTRY)
+).split()
+_BUNDLE = (
+    Option(("--output", "-o"), VALUE, "DEST", "What is written: FILE.tar, a new directory, or - for standard output."),
+    Option(("--target",), REPEAT, "STAGE", "What this stage needs. May be repeated. Default: all stages."),
+    Option(("--since",), VALUE, "BUNDLE", "Leave out what this older bundle has; a build then takes both."),
+    Option(("--cache",), FLAG, help="Add cached steps."),
+    Option(("--list",), VALUE, "BUNDLE", "Verify a bundle and list what is in it."),
+    JSON,
+    *(option for option in REQUEST if option.names[0] in _NEEDS),
+    HELP,
+)
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -254,6 +283,33 @@ COMMANDS: tuple[Command, ...] = (
         (STORE, HELP),
         "FILE|-",
         least=1,
+        most=1,
+    ),
+    Command(
+        "pull",
+        "Bring images from registries into the store.",
+        "builder.cli.pull:run",
+        (
+            Option(
+                ("--platform",), VALUE, "OS/ARCH", "Bring the image for this platform. Default: that of this machine."
+            ),
+            Option(("--all-platforms",), FLAG, help="Bring the images for all platforms."),
+            PROGRESS,
+            Option(("--quiet", "-q"), FLAG, help="No progress; print the digests alone."),
+            *REGISTRY,
+            STORE,
+            HELP,
+        ),
+        "REF...",
+        least=1,
+        most=None,
+    ),
+    Command(
+        "bundle",
+        "Put everything that a Dockerfile needs from elsewhere into one file, for builds without a network.",
+        "builder.cli.bundle:run",
+        _BUNDLE,
+        "[CONTEXT]",
         most=1,
     ),
     Command("images", "List the images in the store.", "builder.cli.images:images", (JSON, STORE, HELP)),

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from builder.cli import request_values as values
+from builder.cli.proxies import proxies
 from builder.cli.registry_options import registry_options
 from builder.errors import BuildError, UsageError
 
@@ -41,6 +42,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         network=arguments.one("network") or "default",
         compression=cast("Compression", arguments.one("compression") or "gzip"),
         offline=arguments.flag("offline"),
+        bundles=arguments.all("bundle"),
         platforms=values.platforms(arguments.all("platform")),
         annotations=values.annotated(arguments.all("annotation")),
         no_cache_filter=tuple(name for text in arguments.all("no-cache-filter") for name in text.split(",") if name),
@@ -56,6 +58,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         registry=registry_options(arguments),
         lock=_lock(arguments),
         locked=arguments.flag("locked"),
+        build_ca=arguments.all("build-ca"),
     )
 
 
@@ -143,8 +146,9 @@ def _output(text: str, doors: Doors) -> Output:
 
 def _build_args(arguments: Arguments, environ: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
     """KEY alone is looked up here, once: what a build sees of the environment is in its request."""
-    given = arguments.pairs("build-arg")
-    return tuple((key, environ.get(key) if value is None else value) for key, value in given)
+    given = [(key, environ.get(key) if value is None else value) for key, value in arguments.pairs("build-arg")]
+    named = {key for key, _ in given}
+    return (*((key, value) for key, value in proxies(environ).items() if key not in named), *given)
 
 
 def _isolation(arguments: Arguments, environ: Mapping[str, str]) -> str | None:

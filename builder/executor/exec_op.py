@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.errors import StepFailed
-from builder.executor import accounts, mount_points, mount_stubs
+from builder.executor import accounts, mount_points, mount_stubs, trust, untrust
 from builder.executor.copy_op import make_directory
 from builder.executor.hosts import hosts_file
 from builder.executor.program import hint_for_program
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from builder.executor.mount_points import Mounted
     from builder.executor.perform import Work
     from builder.executor.settings import Settings
+    from builder.executor.trust import Trusted
     from builder.graph.ops import ExecOp
 
 TAIL = 50  # lines of output repeated with a failure
@@ -37,14 +38,17 @@ def run(op: ExecOp, work: Work, target: Target, executor: LocalExecutor) -> None
     _make_cwd(op, target)
     with ExitStack() as stack:
         mounted = mount_points.prepare(op, work, executor, stack)
+        trusted = trust.prepare(executor.settings.authorities, work.room, target)
         hidden = mount_stubs.uncover(mounted.attachments, work, target)
-        _run(_command(op, work, target, executor.settings, mounted), op, work, target, executor.settings)
+        _run(_command(op, work, target, executor.settings, mounted, trusted), op, work, target, executor.settings)
         mount_stubs.cover(hidden, target)
         mounted.verify()
         for place in mount_points.written(mounted):
             target.trap("WriteToBindMount", f"what was written to the bind mount {place} is thrown away")
     if target.owners == "recorded":
         seal(target.tree)
+    mounts = [mount.target for mount in op.mounts]
+    untrust.clean(executor.settings.authorities, work.inputs[0], mounts, target)
 
 
 def _run(command: Command, op: ExecOp, work: Work, target: Target, settings: Settings) -> None:
@@ -63,9 +67,9 @@ def _run(command: Command, op: ExecOp, work: Work, target: Target, settings: Set
         raise _failure(op, work, status, tuple(tail), settings, hint)
 
 
-def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted: Mounted) -> Command:
+def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted: Mounted, trusted: Trusted) -> Command:
     user = accounts.identity(op.user, target.base)
-    env = {**dict(settings.proxies), **dict(mounted.env), **dict(op.env)}
+    env = {**dict(trusted.env), **dict(settings.proxies), **dict(mounted.env), **dict(op.env)}
     env["HOME"] = env.get("HOME") or user.home
     hosts = hosts_file(op.hostname, op.hosts)
     env |= {name: value for name, value in mounted.env if name != "SSH_AUTH_SOCK"}
@@ -78,7 +82,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted
         groups=user.groups,
         network=op.network,
         hostname=op.hostname,
-        lowers=tuple(f"{tree}/diff" for tree in work.inputs[0].trees),
+        lowers=(*trusted.lowers, *(f"{tree}/diff" for tree in work.inputs[0].trees)),
         upper=f"{work.tree}/diff",
         work=_made(f"{work.room}/work"),
         hosts=_written(f"{settings.room()}/hosts.{_short(hosts)}", hosts),
@@ -89,7 +93,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted
         shm_size=op.shm_size,
         ulimits=op.ulimits,
         insecure=op.security == "insecure",
-        attachments=mounted.attachments,
+        attachments=(*trusted.attachments, *mounted.attachments),
         hidden=settings.secrets.hidden(),
     )
 

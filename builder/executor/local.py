@@ -9,6 +9,7 @@ A build that finds everything only looks up keys: the execution half is imported
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, of_system
@@ -90,8 +91,7 @@ class LocalExecutor:
     def execute(self, op: Op, key: str, note: Note, inputs: Sequence[Result], cancelled: Flag) -> Result:
         try:
             if isinstance(op, ImageOp):
-                layers = self.settings.images[op.manifest]
-                return Result("", unpack_image(layers, self.store, self.settings.owners(), cancelled))
+                return self._unpack(op, key, cancelled)
             if isinstance(op, MergeOp):
                 return _merged(inputs)
             return self._execute(op, key, note, [result.snapshot for result in inputs], cancelled)
@@ -100,6 +100,11 @@ class LocalExecutor:
             raise
         except OSError as error:
             raise of_system(error, note.span) from error
+
+    def _unpack(self, op: ImageOp, key: str, cancelled: Flag) -> Result:
+        moved = partial(self.settings.moved, key)
+        owners = self.settings.owners()
+        return Result("", unpack_image(op.manifest, self.settings.images, self.store, owners, cancelled, moved))
 
     def selected(self, op: CopyOp) -> Mapping[int, list[Source]]:
         """What the key of `op` was made of: by number of the source, for those that are contexts."""

@@ -10,12 +10,13 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from builder.executor.authorities import Authorities
     from builder.executor.secrets import Secrets
     from builder.executor.traps import Refuse
     from builder.graph.ops import Op
     from builder.layers.tree import Owners
-    from builder.oci.assemble import Layer
     from builder.sandbox.tiers import Tier
+    from builder.sources.base_layers import BaseLayers
     from builder.sources.context import ContextTree
     from builder.sources.fetcher import Fetcher
     from builder.store.store import Store
@@ -30,21 +31,23 @@ class Keys(Protocol):
 
 
 class Settings(NamedTuple):
-    """`images` has the layers of each pinned image by manifest digest.
+    """`images` has the layers of each pinned image by manifest digest; `moved(key, digest, bytes so far, bytes)` is
+    told when one of them comes from a registry.
 
     `tier` and `owners` are asked when a tree is looked for or made, not before: they may enter a user
     namespace. `output(key, stream, line)` is told every line of a RUN, and `logs` is where they are kept.
-    `room` is a directory for what the steps of this build share. `proxies` reach a RUN but no key: they
-    say how to fetch, not what. `secrets` and `agents` (the paths of --ssh by id) reach no key either.
-    `fresh(key)` tells whether the cache mounts of a step begin anew. `refuse` is told of each trap.
+    `room` is a directory for what the steps of this build share. `proxies` and `authorities` reach a RUN but
+    no key: they say how to fetch, not what. `secrets` and `agents` (the paths of --ssh by id) reach no key
+    either. `fresh(key)` tells whether the cache mounts of a step begin anew. `refuse` is told of each trap.
     """
 
     contexts: Mapping[str, ContextTree]
-    images: Mapping[str, Sequence[Layer]]
+    images: BaseLayers
     tier: Callable[[], Tier]
     owners: Callable[[], Owners]
     warn: Callable[[str], None]
     output: Callable[[str, int, bytes], None]
+    moved: Callable[[str, str, int, int], None]
     logs: str
     room: Callable[[], str]
     proxies: tuple[tuple[str, str], ...]
@@ -53,6 +56,7 @@ class Settings(NamedTuple):
     fresh: Callable[[str], bool]
     fetcher: Fetcher
     refuse: Refuse
+    authorities: Authorities | None = None
 
 
 class StepCache:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from builder.exporters.destination import copy_blob, write_fully
 
 if TYPE_CHECKING:
     import tarfile
+    from collections.abc import Iterator
 
     from builder.oci.descriptor import Descriptor
     from builder.store.blobs import Blobs
@@ -34,9 +36,15 @@ class TarStream:
         self._pad(len(content))
 
     def add_blob(self, name: str, blobs: Blobs, blob: Descriptor) -> None:
-        self._file(name, blob.size)
-        copy_blob(blobs, blob, self._out)
-        self._pad(blob.size)
+        with self.member(name, blob.size):
+            copy_blob(blobs, blob, self._out)
+
+    @contextmanager
+    def member(self, name: str, size: int) -> Iterator[None]:
+        """A file of which exactly `size` bytes are written inside the block."""
+        self._file(name, size)
+        yield
+        self._pad(size)
 
     def finish(self) -> None:
         """Two empty blocks, and no filling up to a record: nothing reads archives from tapes."""

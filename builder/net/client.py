@@ -88,7 +88,7 @@ class Answer:
         if not self._ended and left is not None and left <= _DRAINED:
             with suppress(Failed):
                 self._ended = len(self.all(_DRAINED)) <= _DRAINED
-        return self._ended and self._raw.headers.get("connection", "").lower() != "close"
+        return self._ended and self._connection.http.is_connected
 
     def close(self) -> None:
         self._raw.close()
@@ -189,8 +189,11 @@ class Client:
         kept = self._kept(route) if body is None and method in ("GET", "HEAD") else None
         if kept:
             # A server may close a kept connection at any time: that is not a failure of the request.
-            with suppress(Failed):
+            try:
                 return self._send(kept, method, url, path, sent, body), kept
+            except Failed:
+                if kept.line.silent:
+                    raise
         with explained(url, self.cancelled):
             fresh = connected(route, self._context(route), self.patience.connect, self.cancelled, self._watch)
         return self._send(fresh, method, url, path, sent, body), fresh

@@ -35,11 +35,14 @@ class Unreached(NetworkError):
 
     def __init__(self, where: str, reason: str, hint: str = _CHECK) -> None:
         super().__init__(f"{where}: {reason}", hint=hint)
+        self.host = (where.partition("://")[2] or where).partition("/")[0]
         self.reason = reason
 
     def at(self, where: str) -> Unreached:
         """The same, told of another place."""
-        return type(self)(where, self.reason, self.hint or _CHECK)
+        told = type(self)(where, self.reason, self.hint or _CHECK)
+        told.host = self.host
+        return told
 
 
 class Lasting(Unreached):
@@ -100,12 +103,9 @@ def _of_tls(where: str, error: ssl.SSLError) -> Unreached:
         return Untrusted(where, f"the certificate is not trusted: {error.verify_message}", _TRUST)
     reason = error.reason or ""
     if reason in _NOT_TLS:
-        host = where.partition("://")[2] or where
-        return NotTls(
-            where,
-            "the server does not speak TLS",
-            f"if plain HTTP is meant: --insecure-registry {host.partition('/')[0]}",
-        )
+        found = NotTls(where, "the server does not speak TLS")
+        found.hint = f"if plain HTTP is meant: --insecure-registry {found.host}"
+        return found
     if any(alert in reason for alert in _ALERTS):
         return Unwelcome(
             where,

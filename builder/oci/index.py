@@ -38,6 +38,11 @@ class Index(NamedTuple):
         )
         return encode(build(members, self.extra))
 
+    def platforms(self) -> tuple[Platform, ...]:
+        """What images there are; attestations call themselves unknown/unknown."""
+        found = (entry.platform for entry in self.manifests if entry.platform)
+        return tuple(platform for platform in found if platform.os != "unknown")
+
     def choose(self, platform: Platform) -> Descriptor | None:
         """The entry that suits best; the first of equals; None if none does.
 

@@ -25,6 +25,13 @@ _ARCHITECTURES = {
     "i686": "386",
     "loongarch64": "loong64",
 }
+# From new to old; "" is the variant that needs no name.
+_VARIANTS = {
+    "amd64": ("v4", "v3", "v2", ""),
+    "arm": ("v8", "v7", "v6", "v5"),
+    "arm64": ("v8.9", "v8.8", "v8.7", "v8.6", "v8.5", "v8.4", "v8.3", "v8.2", "v8.1", ""),
+}
+_IMPLIED = frozenset((("arm64", "v8"), ("arm64", "v8.0"), ("amd64", "v1")))
 
 
 class Platform(NamedTuple):
@@ -39,28 +46,25 @@ class Platform(NamedTuple):
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
     def normal(self) -> Platform:
-        """The same with arm64's only variant left out and arm's usual one put in."""
-        if (self.architecture, self.variant) == ("arm64", "v8"):
+        """The same in one spelling: the variant that an architecture has anyhow is left out, arm's usual one put in."""
+        variant = f"v{self.variant}" if self.variant.isdigit() else self.variant
+        if (self.architecture, variant) in _IMPLIED:
             return self._replace(variant="")
-        if (self.architecture, self.variant) == ("arm", ""):
-            return self._replace(variant="v7")
-        return self
+        return self._replace(variant="v7" if self.architecture == "arm" and not variant else variant)
 
     def rank(self, offered: Platform) -> int | None:
         """How well an image for `offered` suits: 0 is exact, None not at all.
 
-        An older arm variant runs on a newer machine; any other variant has to be the same one.
+        As containerd has it: an older variant of an architecture runs on a newer machine, the nearest first.
+        Another architecture never suits, whatever this machine could run.
         """
         mine, theirs = self.normal(), offered.normal()
         if (mine.os, mine.architecture) != (theirs.os, theirs.architecture):
             return None
         if mine.variant == theirs.variant:
             return 0
-        order = ("v8", "v7", "v6", "v5")
-        if mine.architecture == "arm" and mine.variant in order and theirs.variant in order:
-            steps = order.index(theirs.variant) - order.index(mine.variant)
-            return steps if steps > 0 else None
-        return None
+        older = _older(mine.architecture, mine.variant)
+        return 1 + older.index(theirs.variant) if theirs.variant in older else None
 
     def as_json(self) -> dict[str, object]:
         members = (
@@ -71,6 +75,19 @@ class Platform(NamedTuple):
             ("variant", self.variant),
         )
         return build(members, self.extra)
+
+
+def _older(architecture: str, variant: str) -> tuple[str, ...]:
+    """The older variants whose programs this one runs, the newest first."""
+    order = _VARIANTS.get(architecture, ())
+    if variant in order:
+        return order[order.index(variant) + 1 :]
+    if architecture == "arm64" and (match := re.fullmatch(r"v9(?:\.([1-9]))?", variant, re.ASCII)):
+        # Armv9.n holds what Armv8.(n+5) does.
+        minor = int(match[1] or 0)
+        nines = tuple(f"v9.{each}" if each else "v9" for each in reversed(range(minor)))
+        return (*nines, *order[max(0, 4 - minor) :])
+    return ()
 
 
 def platform_from(document: object, what: str) -> Platform:

@@ -4,6 +4,7 @@
     BuildStarted   dockerfile target steps tier
     StepStarted    id stage step span digest inputs
     StepLog        id stream line              stream: 1 standard output, 2 standard error
+    StepTransfer   id digest current total    bytes of a layer that are here, and all; of each, the last says all
     StepCached     id stage step span digest inputs
     StepFinished   id stage step seconds
     StepFailed     id stage step seconds message

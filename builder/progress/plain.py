@@ -2,6 +2,8 @@
 
     building Dockerfile: 3 steps, isolation userns
     [base 1/2] CACHED FROM golang:1.21-alpine
+    [tools 1/1] FROM alpine
+    [tools 1/1] 0.512 sha256:… 3.6 MB                      a layer that came from a registry, when it is here
     [base 2/2] RUN go build -o /bin/client ./cmd/client
     [base 2/2] 0.512 go: downloading github.com/…
     [base 2/2] DONE 3.2s
@@ -31,6 +33,7 @@ from builder.events import (
     StepFinished,
     StepLog,
     StepStarted,
+    StepTransfer,
 )
 from builder.progress.text import duration, instruction, label, lines, one_line, printable, size
 from builder.values import NamedTuple
@@ -54,6 +57,10 @@ class Plain:
     def __call__(self, event: Event) -> None:
         if isinstance(event, StepLog):
             self._write(self._log(event))
+            return
+        if isinstance(event, StepTransfer):
+            if event.current == event.total:
+                self._write(self._log(StepLog(event.time, event.id, 1, sentence(event))))
             return
         if isinstance(event, StepStarted):
             self._running[event.id] = _Running(label(event.step, event.id), event.time)
@@ -107,6 +114,11 @@ def _step_cancelled(event: StepCancelled) -> str:
     return f"{label(event.step, event.id)} CANCELLED"
 
 
+def _moved(event: StepTransfer) -> str:
+    of = f"{size(event.current)} of " if event.current < event.total else ""
+    return f"{printable(event.digest)} {of}{size(event.total)}"
+
+
 def _notice(event: Notice) -> str:
     where = f"{event.span}: " if event.span else ""
     return f"{'note' if event.level == 'info' else event.level}: {where}{printable(event.message)}"
@@ -142,6 +154,7 @@ _SENTENCES: Mapping[type, Callable[[Any], str]] = {
     StepFailed: _step_failed,
     StepCancelled: _step_cancelled,
     StepLog: lambda event: printable(event.line),
+    StepTransfer: _moved,
     Notice: _notice,
     CheckWarning: _check,
     ImageReady: _image,

@@ -30,6 +30,7 @@ from builder.events import (
     StepFinished,
     StepLog,
     StepStarted,
+    StepTransfer,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class RawJson:
         self._wall = time.time() - time.monotonic() if wall is None else wall
         self._open: dict[str, dict[str, object]] = {}  # vertices by the id of their step
         self._definition: dict[str, object] = {}
+        self._transfers: dict[str, str] = {}  # when each began
 
     def __call__(self, event: Event) -> None:
         status = self._status(event)
@@ -74,6 +76,8 @@ class RawJson:
                 return {"vertexes": [self._ended(event)]}
             case StepLog():
                 return {"logs": [self._log(self._vertex(event.id), event.stream, event.line, event.time)]}
+            case StepTransfer():
+                return {"statuses": [self._moved(event)]}
             case Notice() | CheckWarning():
                 return self._told(event)
             case ImageReady() | Exported():
@@ -99,6 +103,13 @@ class RawJson:
         elif isinstance(event, StepCancelled):
             vertex["error"] = CANCELLED
         return vertex
+
+    def _moved(self, event: StepTransfer) -> dict[str, object]:
+        when, done = self._when(event.time), event.current == event.total
+        status: dict[str, object] = {"id": event.digest, "vertex": self._vertex(event.id)}
+        status |= {"name": "done" if done else "downloading", "total": event.total, "current": event.current}
+        status |= {"timestamp": when, "started": self._transfers.setdefault(event.digest, when)}
+        return status | ({"completed": when} if done else {})
 
     def _vertex(self, id: str) -> object:
         return self._open.get(id, {"digest": made_up(id)})["digest"]

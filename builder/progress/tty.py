@@ -18,6 +18,7 @@ from builder.events import (
     StepFinished,
     StepLog,
     StepStarted,
+    StepTransfer,
 )
 from builder.progress.picture import Running
 from builder.progress.plain import sentence
@@ -50,6 +51,9 @@ class Tty:
     def __call__(self, event: Event) -> None:
         if isinstance(event, StepLog):
             self._heard(event)
+        elif isinstance(event, StepTransfer):
+            if step := self._running.get(event.id):
+                self._running = {**self._running, event.id: step.brought(event.digest, event.current, event.total)}
         elif isinstance(event, StepStarted):
             self._running = {**self._running, event.id: Running(one_line(event.step), event.time)}
             self._start()

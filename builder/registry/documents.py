@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, DocumentError
+from builder.errors import DocumentError
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import parse_digest, sha256_of
@@ -56,7 +56,7 @@ def received(shown: str, raw: bytes, headers: Mapping[str, str], asked: str) -> 
                 raise Altered(f"expected {other}, the bytes are {digest}")
         return Descriptor(_examined(raw, kind_of(headers)), digest, len(raw))
     except DocumentError as error:
-        raise type(error)(f"{shown}: {error.message}", hint=error.hint or _HINT) from error
+        raise explain(error, shown) from error
 
 
 _HINT = "the registry, or something before it, serves what is not an image"
@@ -91,8 +91,6 @@ def matching(shown: str, found: Descriptor, expected: Descriptor) -> None:
             raise DocumentError(f"{shown}: its {what} is {one}, the index says {other}", hint=_HINT)
 
 
-def explain(error: BuildError, shown: str) -> BuildError:
+def explain(error: DocumentError, shown: str) -> DocumentError:
     """The same error, saying what it is about."""
-    error.message = f"{shown}: {error.message}"
-    error.args = (error.message,)
-    return error
+    return type(error)(f"{shown}: {error.message}", hint=error.hint or _HINT)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import NetworkError
+from builder.errors import DocumentError, NetworkError
 from builder.net.client import PIECE, Failed
 from builder.net.failed import stopped
+from builder.registry.documents import explain
 from builder.registry.errors import host_of
 
 if TYPE_CHECKING:
@@ -28,21 +29,26 @@ class Sink(Protocol):
 
 
 class Download:
-    """`had` are the bytes given to the sink, `received` those that came, `host` who gave them last."""
+    """`had` are the bytes given to the sink, `received` those that came."""
 
-    def __init__(self, registry: Registry, blob: Descriptor, sink: Sink, stop: Flag | None = None) -> None:
+    def __init__(self, registry: Registry, blob: Descriptor, sink: Sink, stop: Flag | None, before: int) -> None:
         self._registry, self._blob, self._sink, self._stop = registry, blob, sink, stop
         self.had = 0
-        self.received = 0
+        self.received = before
 
     def go_on(self, endpoint: Endpoint) -> None:
         """One request for what is missing. Failed when it breaks, with what came until then kept."""
+        if self.had and self.had == self._blob.size:
+            return  # it broke after the last byte
         step = f"GET blob {self._blob.digest}"
         headers = {"Range": f"bytes={self.had}-"} if self.had else {}
         path = f"blobs/{self._blob.digest}"
         with self._registry.request(endpoint, "GET", path, step=step, headers=headers, accept=(200, 206)) as answer:
             skip = self._skipped(answer, f"{host_of(endpoint)}: {step}")
-            self._take(answer, skip)
+            try:
+                self._take(answer, skip)
+            except DocumentError as error:  # the sink's
+                raise explain(error, f"{host_of(endpoint)}: {step}") from error
         if self.had != self._blob.size:
             raise Failed(self._fault(f"{host_of(endpoint)}: {step}", f"ends after {self.had} bytes"))
 

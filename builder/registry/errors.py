@@ -8,12 +8,14 @@ of which nothing is believed: they are cut, made printable, and never hold a cre
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.errors import AuthError, BuildError, NetworkError, RegistryError
+from builder.net.reasons import Unreached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from builder.registry.endpoint import Endpoint
 
@@ -44,11 +46,25 @@ def refusal(
     return kind(message, hint=hint)
 
 
-def at_step(endpoint: Endpoint, step: str, error: BuildError) -> BuildError:
-    """An exchange that failed on its way, told as refusals are: host, step, reason."""
-    from builder.net.reasons import Unreached
+@contextmanager
+def at_step(endpoint: Endpoint, step: str) -> Iterator[None]:
+    """An exchange that fails on its way is told as refusals are: host, step, reason."""
+    from builder.net.client import Failed
 
-    return error.at(f"{host_of(endpoint)}: {step}") if isinstance(error, Unreached) else error
+    try:
+        yield
+    except Failed as failed:
+        raise Failed(_placed(endpoint, step, failed.error), failed.wait) from failed
+    except Unreached as error:
+        raise _placed(endpoint, step, error) from error
+
+
+def _placed(endpoint: Endpoint, step: str, error: BuildError) -> BuildError:
+    host = host_of(endpoint)
+    if not isinstance(error, Unreached) or error.message.startswith(f"{host}: {step}"):
+        return error
+    # Blobs are often somewhere else: the registry redirects to its storage.
+    return error.at(f"{host}: {step}" if error.host == host else f"{host}: {step}: at {error.host}")
 
 
 def host_of(endpoint: Endpoint) -> str:

@@ -1,41 +1,130 @@
-"""Who we are to a registry: credentials by host and repository, from the files and programs where users keep them."""
+"""Who we are to a registry: credentials by host and repository, from the files and programs where users keep them.
+
+The longest prefix of HOST/REPOSITORY that has some counts; for one prefix the order of the files does, and in a
+file its credential helper comes before its entry, as with docker.
+"""
 
 from __future__ import annotations
 
+from _thread import RLock
 from typing import TYPE_CHECKING
 
-from builder.values import NamedTuple
+from builder.errors import AuthError
+from builder.registry.auth_file import AuthFile, read
+from builder.registry.auth_places import places, usual_place
+from builder.registry.login import Login
+from builder.registry.prefixes import lookups, normal, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from builder.registry.credential_helper import Helper
     from builder.registry.options import RegistryOptions
 
+__all__ = ["Keychain", "Login"]
 
-class Login(NamedTuple):
-    """A user and a password; or an identity token, which a token server changes for others; or a registry's token."""
-
-    username: str = ""
-    password: str = ""
-    identity_token: str = ""
-    registry_token: str = ""
+_IDENTITY = "<token>"  # the user name under which helpers keep identity tokens
 
 
 class Keychain:
-    """Of one command or build; may be used from any thread."""
+    """Of one command or build; may be used from any thread. Each file is read once, each helper asked once."""
 
     def __init__(self, options: RegistryOptions, environ: Mapping[str, str]) -> None:
         self.options = options
-        self._environ = environ
+        self.environ = environ
+        self._guard = RLock()
+        self._read: list[AuthFile] | None = None
+        self._asked: dict[tuple[str, str], Login | None] = {}
 
     def find(self, host: str, repository: str = "", *, mirror: bool = False) -> Login | None:
-        """The login of the longest prefix of host/repository that has one. AuthError for a file that is broken."""
-        return Login(*self.options.creds) if self.options.creds and not mirror else None
+        """The login for a repository of host[:port], or for the host alone; None where there is none.
+
+        What --creds gives is for the registries that are named: no mirror gets it. Raises AuthError for a file or
+        a helper that is broken, and for an --authfile that is not there.
+        """
+        if self.options.creds and not mirror:
+            return Login(*self.options.creds, where="--creds")
+        with self._guard:
+            found = (self._in(file, prefix) for prefix in lookups(host, repository) for file in self._files())
+            return next((login for login in found if login), None)
 
     def save(self, prefix: str, login: Login) -> str:
-        """Keep `login` for a host, or a prefix of repositories; where it was kept."""
-        raise NotImplementedError
+        """Keep `login` for a host, or for the repositories below HOST/PATH; the file or program that has it now.
 
-    def erase(self, prefix: str) -> str:
-        """Forget it; where it was, or ""."""
-        raise NotImplementedError
+        A file that has credentials for this prefix gets the new ones, else docker's. AuthError if that fails.
+        """
+        from builder.registry.auth_write import changed, with_entry
+
+        prefix = normal(prefix)
+        with self._guard:
+            path = next((file.path for file in self._files(missing=True) if prefix in file.prefixes()), self._usual())
+            helper = self._helper(read(path) or AuthFile(path, {}), prefix, new=True)
+            if helper:
+                secret = login.identity_token or login.password
+                helper.store(spelled(prefix), _IDENTITY if login.identity_token else login.username, secret)
+            changed(path, lambda now: with_entry(now, prefix, None if helper else login))
+            self._forget()
+        return helper.program if helper else path
+
+    def erase(self, prefix: str) -> tuple[str, ...]:
+        """Forget what is kept for this very prefix, in every file; the files and programs that had it."""
+        from builder.registry.auth_write import changed, without_entry
+
+        prefix, found = normal(prefix), list[str]()
+        with self._guard:
+            for file in self._files(missing=True):
+                helper = self._helper(file, prefix)
+                if helper and self._ask(helper, prefix):
+                    helper.erase(spelled(prefix))
+                    found.append(helper.program)
+                if prefix in file.prefixes():
+                    found += [file.path] if file.login(prefix) else []
+                    changed(file.path, lambda now: without_entry(now, prefix))
+            self._forget()
+        return tuple(found)
+
+    def prefixes(self) -> tuple[str, ...]:
+        """All that the files have entries for."""
+        with self._guard:
+            return tuple(dict.fromkeys(each for file in self._files(missing=True) for each in file.prefixes()))
+
+    def _in(self, file: AuthFile, prefix: str) -> Login | None:
+        helper = self._helper(file, prefix)
+        return (self._ask(helper, prefix) if helper else None) or file.login(prefix)
+
+    def _helper(self, file: AuthFile, prefix: str, *, new: bool = False) -> Helper | None:
+        name = file.helper(prefix, new=new)
+        if not name:
+            return None
+        from builder.registry.credential_helper import Helper
+
+        return Helper(name, file.path, self.environ)
+
+    def _ask(self, helper: Helper, prefix: str) -> Login | None:
+        key = (helper.program, prefix)
+        if key not in self._asked:
+            self._asked[key] = _login(helper.get(spelled(prefix)), helper.program)
+        return self._asked[key]
+
+    def _files(self, missing: bool = False) -> list[AuthFile]:
+        """Those that are there. Unless it may be `missing`, the one of --authfile is."""
+        if self._read is None:
+            found = (read(path) for path in places(self.options, self.environ))
+            self._read = [file for file in found if file]
+        if not (self._read or missing) and self.options.authfile:
+            raise AuthError(f"{self.options.authfile}: no such file", hint="--authfile names a file of credentials")
+        return self._read
+
+    def _usual(self) -> str:
+        return usual_place(self.options, self.environ)
+
+    def _forget(self) -> None:
+        self._read = None
+        self._asked.clear()
+
+
+def _login(found: tuple[str, str] | None, where: str) -> Login | None:
+    if not found:
+        return None
+    user, secret = found
+    return Login(identity_token=secret, where=where) if user == _IDENTITY else Login(user, secret, where=where)

@@ -7,30 +7,43 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, Cancelled, DocumentError
-from builder.events import Event, StepCancelled, StepFailed, StepFinished, StepStarted
+from builder.events import Event, Notice, StepCancelled, StepFailed, StepFinished, StepStarted, StepTransfer
 from builder.oci import mediatypes
 from builder.oci.index import parse_index
 from builder.oci.manifest import parse_manifest
-from builder.store.images import choose_manifest
+from builder.oci.platform import Platform
+from builder.registry.documents import explain
+from builder.registry.errors import host_of
+from builder.store.images import choose_manifest, read_config
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.events import Emit
+    from builder.oci.config import ImageConfig
     from builder.oci.descriptor import Descriptor
     from builder.oci.manifest import Manifest
-    from builder.oci.platform import Platform
     from builder.oci.reference import Reference
+    from builder.registry.endpoint import Endpoint
     from builder.registry.registry import Registry
+    from builder.store.blobs import Ingest
     from builder.store.store import Store
 
+    Moved = Callable[[str, int, int], None]
+
 AT_ONCE = 5
+_TOLD = 0.2  # seconds between two words of how far a blob is
 _DEPTH = 4  # an index may hold indexes, but not without end
 
 
 def _silent(event: Event) -> None:
     del event
+
+
+def _unmoved(digest: str, current: int, total: int) -> None:
+    del digest, current, total
 
 
 def pull(
@@ -41,13 +54,34 @@ def pull(
     Gives what the reference stands for. Blobs that the store has are not asked for.
     """
     wanted = reference.or_latest()
-    documents = _Documents(registry, wanted, store)
-    root = documents.root()
-    manifests = documents.manifests(root) if platform is None else [documents.chosen(root, platform)]
-    blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
-    layers(registry, wanted, store, blobs, emit)
-    store.tags.set(str(wanted), root)
+
+    def moved(digest: str, current: int, total: int) -> None:
+        emit(StepTransfer(time.monotonic(), str(wanted), digest, current, total))
+
+    with told(emit, str(wanted), "", f"[pull] {wanted.familiar()}"):
+        found = _Documents(registry, wanted, store)
+        root = found.root()
+        manifests = found.manifests(root) if platform is None else [found.chosen(root, platform)]
+        blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
+        foreign = [blob for blob in blobs if mediatypes.may_be_absent(blob.media_type)]
+        layers(registry, wanted, store, [blob for blob in blobs if blob not in foreign], moved)
+        store.tags.set(str(wanted), root)
+    for blob in foreign:
+        _warn(emit, f"{wanted.familiar()}: layer {blob.digest} is a foreign one ({blob.media_type}): it is left out")
+    if platform is not None and root.media_type in mediatypes.MANIFESTS:
+        _warn_of_platform(wanted, read_config(store.blobs, manifests[0]), platform, emit)
     return root
+
+
+def _warn(emit: Emit, message: str) -> None:
+    emit(Notice(time.monotonic(), "warning", message))
+
+
+def _warn_of_platform(reference: Reference, config: ImageConfig, platform: Platform, emit: Emit) -> None:
+    """An image that is there for one platform is taken whatever that is, as `store.images.choose_manifest` says."""
+    offered = Platform(config.os, config.architecture, config.variant)
+    if platform.rank(offered) is None:
+        _warn(emit, f"{reference.familiar()} is there for {offered} alone, not for {platform}")
 
 
 def documents(registry: Registry, reference: Reference, store: Store, platform: Platform) -> Descriptor:
@@ -61,13 +95,22 @@ def documents(registry: Registry, reference: Reference, store: Store, platform: 
     return root
 
 
+def complete(registry: Registry, reference: Reference, store: Store, root: Descriptor, platform: Platform) -> None:
+    """Bring the documents for a platform of an image whose index or manifest is known. No tag is set."""
+    manifest = _Documents(registry, reference, store).chosen(root, platform)
+    layers(registry, reference, store, [manifest.config])
+
+
 def layers(
-    registry: Registry, reference: Reference, store: Store, blobs: Sequence[Descriptor], emit: Emit = _silent
+    registry: Registry, reference: Reference, store: Store, blobs: Sequence[Descriptor], moved: Moved = _unmoved
 ) -> None:
-    """Bring those blobs of an image that the store lacks, several at a time; the first failure ends them all."""
+    """Bring those blobs of an image that the store lacks, several at a time; the first failure ends them all.
+
+    `moved(digest, bytes so far, bytes)` is told now and then, from several threads, and of each at its end.
+    """
     missing = {blob.digest: blob for blob in blobs if not store.blobs.has(blob.digest)}
     if missing:
-        _Blobs(registry, reference, store, emit).bring(list(missing.values()))
+        _Blobs(registry, reference, store, moved).bring(list(missing.values()))
 
 
 class _Documents:
@@ -108,71 +151,81 @@ class _Documents:
 class _Blobs:
     """Blobs of one image on their way into the store."""
 
-    def __init__(self, registry: Registry, reference: Reference, store: Store, emit: Emit) -> None:
+    def __init__(self, registry: Registry, reference: Reference, store: Store, moved: Moved) -> None:
         import threading
 
-        self._registry, self._store, self._emit = registry, store, emit
+        self._registry, self._store, self._moved = registry, store, moved
         self._endpoints = registry.routes.pull(reference)
-        self._name = reference.familiar()
         self._stop: threading.Event = threading.Event()
 
     def bring(self, blobs: Sequence[Descriptor]) -> None:
         """All of them, or the first error. No thread is left behind."""
+        if len(blobs) == 1:
+            self._bring(blobs[0])
+            return
         from concurrent.futures import ThreadPoolExecutor
 
         errors: list[BaseException] = []
 
-        def one(number: int) -> None:
+        def one(blob: Descriptor) -> None:
             if self._stop.is_set():
                 return
             try:
-                self._bring_told(blobs[number], f"{number + 1}/{len(blobs)}")
+                self._bring(blob)
             except BaseException as error:  # noqa: BLE001 (raised below, in the thread that asked)
                 errors.append(error)
                 self._stop.set()
 
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull") as pool:
+        with ThreadPoolExecutor(min(AT_ONCE, len(blobs)), thread_name_prefix="pull") as pool:
             try:
-                list(pool.map(one, range(len(blobs))))
+                list(pool.map(one, blobs))
             finally:
                 self._stop.set()
         if errors:
             raise errors[0]
 
-    def _bring_told(self, blob: Descriptor, which: str) -> None:
-        what = "config" if blob.media_type in mediatypes.CONFIGS else "layer"
-        step = f"[{self._name} {which}] {what} {blob.digest[7:19]} {blob.size / 1e6:.1f} MB"
-        with told(self._emit, blob.digest[7:19], self._name, step):
-            self._bring(blob)
-
     def _bring(self, blob: Descriptor) -> None:
-        """Bytes that turn out to be wrong are asked for once more, if they came at the first go."""
-        try:
-            self._into_store(blob)
-        except _Spoilt as spoilt:
-            if spoilt.received > blob.size:
-                raise spoilt.error from None
-            self._once_more(blob)
+        """Bytes that turn out to be wrong are asked for once more, of the next server, if they came at the first go."""
+        spoilt = self._into_store(blob, self._endpoints)
+        if spoilt and spoilt.received <= blob.size:
+            spoilt = self._into_store(blob, self._endpoints[1:] or self._endpoints, spoilt.received)
+        if spoilt:
+            raise spoilt.error
+        self._moved(blob.digest, blob.size, blob.size)
 
-    def _once_more(self, blob: Descriptor) -> None:
-        try:
-            self._into_store(blob)
-        except _Spoilt as spoilt:
-            raise spoilt.error from None
-
-    def _into_store(self, blob: Descriptor) -> None:
+    def _into_store(self, blob: Descriptor, endpoints: Sequence[Endpoint], before: int = 0) -> _Spoilt | None:
         with self._store.blobs.ingest(expected=blob.size) as ingest:
-            received = self._registry.blob(self._endpoints, blob, ingest, self._stop)
+            sink = _Told(ingest, blob, self._moved)
+            received = self._registry.blob(endpoints, blob, sink, self._stop, before)
             try:
                 ingest.commit(blob.media_type, blob.digest, blob.size)
             except DocumentError as error:
-                raise _Spoilt(error, received) from error
+                return _Spoilt(explain(error, f"{host_of(endpoints[-1])}: GET blob"), received)
+        return None
 
 
-class _Spoilt(Exception):
-    def __init__(self, error: DocumentError, received: int) -> None:
-        super().__init__(error.message)
-        self.error, self.received = error, received
+class _Spoilt(NamedTuple):
+    """What came, in how many bytes, is not the blob."""
+
+    error: DocumentError
+    received: int
+
+
+class _Told:
+    """Passes a blob on, and tells now and then how far it is; not of its end, which is when it is in the store."""
+
+    def __init__(self, ingest: Ingest, blob: Descriptor, moved: Moved) -> None:
+        self._ingest, self._blob, self._moved = ingest, blob, moved
+        self._written = 0
+        self._next = time.monotonic() + _TOLD
+
+    def write(self, chunk: bytes, /) -> int:
+        count = self._ingest.write(chunk)
+        self._written += count
+        if self._written < self._blob.size and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TOLD
+            self._moved(self._blob.digest, self._written, self._blob.size)
+        return count
 
 
 @contextmanager

@@ -123,7 +123,9 @@ class _Reader:
 
         try:
             top = tomllib.loads(self._text)
-        except tomllib.TOMLDecodeError as error:
+        except RecursionError:
+            raise self._not_toml("nested too deeply") from None
+        except ValueError as error:  # tomllib.TOMLDecodeError, and what it lets pass of a date or a number
             raise self._not_toml(str(error)) from error
         if "registries" in top:
             self._fail("registries", "this is version 1 of the format", "write [[registry]] tables instead")

@@ -8,16 +8,18 @@ Registry.blob        bytes into a sink, resumed
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from builder.errors import AuthError, DocumentError, NetworkError, RegistryError
+from builder.errors import DocumentError, NetworkError, RegistryError
 from builder.net.address import joined, origin_of
 from builder.net.client import Client, Failed
 from builder.net.failed import retry_after, where
 from builder.oci.descriptor import Descriptor
 from builder.registry import documents
+from builder.registry.auth import Authorizer
 from builder.registry.download import Download
-from builder.registry.errors import LARGEST, host_of, may_mend, refusal
+from builder.registry.errors import LARGEST, at_step, host_of, may_mend, refusal
+from builder.registry.keys import Keychain
 from builder.registry.routes import Routes
 from builder.registry.schemes import Schemes
 from builder.registry.turns import Turns
@@ -40,22 +42,6 @@ _MOST_REDIRECTS = 10
 _MIRROR_TRIES = 2  # there is another server to ask
 
 
-class Authorizes(Protocol):
-    """Who knows what to say in an Authorization header; see `registry.auth`."""
-
-    def header(self, endpoint: Endpoint, actions: str, also: tuple[str, ...] = ()) -> str | None: ...
-
-    def challenged(self, endpoint: Endpoint, actions: str, answer: Answer, also: tuple[str, ...] = ()) -> str: ...
-
-
-class Anonymous:
-    def header(self, endpoint: Endpoint, actions: str, also: tuple[str, ...] = ()) -> str | None:
-        return None
-
-    def challenged(self, endpoint: Endpoint, actions: str, answer: Answer, also: tuple[str, ...] = ()) -> str:
-        raise AuthError(f"{host_of(endpoint)} wants credentials", hint=f"rbuild login {endpoint.host}")
-
-
 class Registry:
     """Of one command or build; may be used from any thread. With `offline` the first use raises NetworkError."""
 
@@ -70,13 +56,19 @@ class Registry:
     ) -> None:
         self.client = client or Client(cancelled, environ=environ)
         self.routes = Routes(options, environ)
-        self._authorizer: Authorizes = Anonymous()
+        self._authorizer = Authorizer(self.client, Keychain(options, environ))
         self._schemes = Schemes(self.client)
         self._turns = Turns()
         self._offline = offline
 
     def close(self) -> None:
         self.client.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def persist(self, what: Callable[[], T]) -> T:
         return self.client.persist(what)
@@ -92,7 +84,7 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         body: bytes | Callable[[], Iterable[bytes]] | None = None,
         actions: str = "pull",
-        also: tuple[str, ...] = (),
+        also: Sequence[str] = (),
         accept: Sequence[int] = (200,),
     ) -> Iterator[Answer]:
         """One request, whose answer has one of the statuses `accept`.
@@ -102,16 +94,19 @@ class Registry:
         try may mend, AuthError, RegistryError or NetworkError for what none will.
         """
         self._permit(f"{host_of(endpoint)}: {step}")
-        endpoint = self._schemes.settled(endpoint)
-        url = _address(endpoint, path)
-        header = self._authorizer.header(endpoint, actions, also)
-        for again in (False, True):
-            with self._followed(endpoint, method, url, headers or {}, body, header) as answer:
-                if again or answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
-                    _check(endpoint, step, answer, accept, header is not None)
-                    yield answer
-                    return
-                header = self._authorizer.challenged(endpoint, actions, answer, also)
+        with at_step(endpoint, step):
+            endpoint = self._schemes.settled(endpoint)
+            url = _address(endpoint, path)
+            header = self._authorizer.header(endpoint, actions, also)
+            for again in (False, True):
+                with self._followed(endpoint, method, url, headers or {}, body, header) as answer:
+                    if again and header and answer.status == 401:
+                        raise self._authorizer.refused(endpoint, actions, answer, also, header, step)
+                    if answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
+                        _check(endpoint, step, answer, accept, header is not None)
+                        yield answer
+                        return
+                    header = self._authorizer.challenged(endpoint, actions, answer, also, header, step)
 
     @contextmanager
     def _followed(
@@ -156,14 +151,22 @@ class Registry:
         self._permit(f"the manifest of {wanted.familiar()}")
         return self._each(self.routes.pull(wanted), lambda endpoint: self._head(endpoint, wanted))
 
-    def blob(self, endpoints: Sequence[Endpoint], descriptor: Descriptor, sink: Sink, stop: Flag | None = None) -> int:
+    def blob(
+        self,
+        endpoints: Sequence[Endpoint],
+        descriptor: Descriptor,
+        sink: Sink,
+        stop: Flag | None = None,
+        before: int = 0,
+    ) -> int:
         """Write all bytes of a blob into `sink`, in order, each once; whether they are right, the sink decides.
 
         What came before a break is not asked for again, unless the server cannot continue. Gives how many bytes
-        came in all, at most twice the blob's. Stops when `stop` is set, besides the client's own flag.
+        came in all, with those that came in vain `before`: at most twice the blob's. Stops when `stop` is set,
+        besides the client's own flag.
         """
         self._permit(f"the blob {descriptor.digest}")
-        download = Download(self, descriptor, sink, stop)
+        download = Download(self, descriptor, sink, stop, before)
         self._each(endpoints, download.go_on, lambda: download.had)
         return download.received
 

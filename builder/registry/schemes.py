@@ -26,12 +26,12 @@ class Schemes:
         self._bases: dict[str, str] = {}
 
     def settled(self, endpoint: Endpoint) -> Endpoint:
-        """`endpoint` with the scheme that its server speaks. Raises NetworkError where it cannot be told."""
+        """`endpoint` with the scheme that its server speaks. To be run under `persist`: raises Failed or Lasting."""
         if not endpoint.plain:
             return endpoint
         with self._guard:
             if endpoint.base not in self._bases:
-                self._bases[endpoint.base] = self._client.persist(lambda: self._spoken(endpoint))
+                self._bases[endpoint.base] = self._spoken(endpoint)
         return endpoint._replace(base=self._bases[endpoint.base], plain=False)
 
     def _spoken(self, endpoint: Endpoint) -> str:

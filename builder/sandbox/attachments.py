@@ -100,10 +100,15 @@ def _stage(item: Attachment, staged: str, reserve: Callable[[str], int]) -> Iter
         yield mounts.bind(str(number), staged, mounts.MS_REC)
     elif item.kind == "file":
         yield mounts.directory(staged, 0o700)
-        yield mounts.mount("tmpfs", staged, _SEALED, "mode=700,size=1m,nr_inodes=4")
+        yield mounts.mount("tmpfs", staged, _SEALED, f"mode=700,size={_room(item)},nr_inodes=4")
         yield mounts.file(f"{staged}/file", item.content, item.mode)
         if item.uid or item.gid:
             yield ("chown", "chown", os.fsencode(f"{staged}/file"), b"", b"", b"", item.uid | item.gid << 32, False)
+
+
+def _room(item: Attachment) -> int:
+    """Bytes of the file system that one file lives in."""
+    return len(item.content) + (1 << 20)
 
 
 def _overlay(item: Attachment, staged: str, reserve: Callable[[str], int]) -> Iterator[Step]:

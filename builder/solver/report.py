@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-from builder.events import StepCached, StepCancelled, StepFailed, StepFinished, StepLog, StepStarted
+from builder.errors import BuildError, Cancelled
+from builder.events import StepCached, StepCancelled, StepFailed, StepFinished, StepLog, StepStarted, StepTransfer
 from builder.graph import ops
 from builder.graph.graph import Note
 from builder.graph.ops import MergeOp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from builder.errors import Span
     from builder.events import Emit
@@ -76,6 +79,36 @@ class Report:
         """A line that the op with this cache key has printed."""
         digest = self._by_key[key]
         self._emit(StepLog(time.monotonic(), self._ids[digest], stream, line.decode("utf-8", "replace")))
+
+    def moved(self, key: str, blob: str, current: int, total: int) -> None:
+        """Bytes of a blob that the op with this cache key needs have come."""
+        self._moved(self._by_key[key], blob, current, total)
+
+    @contextmanager
+    def during(self, digest: str) -> Iterator[Callable[[str, int, int], None]]:
+        """Work that is an op's and that no executor does; what is given is to be told what moves."""
+        begin = time.monotonic()
+        self.started(digest)
+        try:
+            yield partial(self._moved, digest)
+        except Cancelled:
+            self.cancelled(digest)
+            raise
+        except BuildError as error:
+            error.span = error.span or self._note(digest).span
+            self.failed(digest, time.monotonic() - begin, str(error))
+            raise
+        self.finished(digest, time.monotonic() - begin)
+
+    def _moved(self, digest: str, blob: str, current: int, total: int) -> None:
+        self._emit(StepTransfer(time.monotonic(), self._ids[digest], blob, current, total))
+
+    def asked(self, number: int, name: str, begin: float, end: float, answer: str) -> None:
+        """Told of what a registry was asked before the first step: no step of the user's."""
+        id, step = f"resolve-{number}", f"[internal] load metadata for {name}"
+        self._emit(StepStarted(begin, id, "", step, None))
+        self._emit(StepLog(end, id, 1, answer))
+        self._emit(StepFinished(end, id, "", step, end - begin))
 
     def _note(self, digest: str) -> Note:
         return self._graph.notes.get(digest) or Note("", type(self._graph[digest]).__name__, None)

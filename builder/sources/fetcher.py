@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from builder.events import Flag
+    from builder.sources.bundles import Bundles
     from builder.sources.credentials import Credentials
     from builder.sources.fetched import Fetched
     from builder.sources.git import GitSource
@@ -41,12 +42,21 @@ class Fetcher:
     """The modules that speak to the network are imported by builds that need one.
 
     What `pins` knows is what comes, or nothing does; they may be set until the first thing is fetched.
+    What the `bundles` of the build have is asked of nobody else.
     """
 
     def __init__(
-        self, store: Store, credentials: Credentials, cancelled: Flag, *, offline: bool, pins: Pins = NO_PINS
+        self,
+        store: Store,
+        credentials: Credentials,
+        cancelled: Flag,
+        *,
+        offline: bool,
+        pins: Pins = NO_PINS,
+        bundles: Bundles | None = None,
     ) -> None:
         self.pins = pins
+        self._bundles = bundles
         self._store = store
         self._credentials = credentials
         self._cancelled = cancelled
@@ -106,7 +116,9 @@ class Fetcher:
         source = HttpSource(self._store, self._credentials, self._cancelled, offline=self._offline)
         pinned = self.pins.url(url)
         try:
-            return source.fetch(url, agreed(self.pins, URL, url, pinned, checksum))
+            wanted = agreed(self.pins, URL, url, pinned, checksum)
+            bundled = self._bundles.file(url, wanted) if self._bundles else None
+            return bundled or source.fetch(url, wanted)
         except ChecksumError as error:
             if pinned:
                 raise drifted(self.pins, URL, url, error) from error
@@ -118,7 +130,8 @@ class Fetcher:
         wanted = Wanted(*words)
         pinned = self.pins.git(wanted.remote, wanted.ref)
         agreed(self.pins, GIT, at_ref(wanted.remote, wanted.ref), pinned, wanted.checksum)
-        return self._git().fetch(wanted, pinned or "")
+        bundled = self._bundles.checkout(wanted, pinned or "") if self._bundles else None
+        return bundled or self._git().fetch(wanted, pinned or "")
 
     def commit(self, remote: str, ref: str) -> str:
         """What git(…) would check out, without fetching it where the server tells."""
@@ -130,3 +143,7 @@ class Fetcher:
         from builder.sources.git import GitSource
 
         return GitSource(self._store, self._credentials, self._cancelled, offline=self._offline)
+
+    def found(self) -> dict[Asked, Fetched]:
+        """Everything that has been fetched."""
+        return {one: known.found for one, known in self._known.items() if isinstance(known, Timed)}

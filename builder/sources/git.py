@@ -14,9 +14,9 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import redacted
-from builder.errors import AuthError, BuildError, NetworkError, NotFound
+from builder.errors import AuthError, BuildError, NetworkError, NotFound, OfflineError
 from builder.layers.tree import DIFF, create_tree
-from builder.sources.fetched import Fetched, identity
+from builder.sources.fetched import COMMITTED, Fetched, checkout_content, checkout_tree, identity
 from builder.sources.git_checkout import Checkout, check_out
 from builder.sources.git_command import Git, GitFailed
 from builder.store.files import locked
@@ -69,9 +69,8 @@ class GitSource:
                 hint="the ref was moved, or the checksum is of another one",
             )
         kept = (redacted(wanted.remote), ref) if wanted.keep_git_dir else ()
-        options = (wanted.submodules, wanted.commit_times, *kept)
-        content = ("git", commit, wanted.subdir, *map(str, options))
-        name = f"git-{identity(*content)}"
+        content = checkout_content(commit, wanted.subdir, wanted.submodules, wanted.commit_times, kept)
+        name = checkout_tree(content)
         place = self._store.trees.path("sources", "both", name)
         known = os.path.isdir(place)
         if not known:
@@ -82,7 +81,7 @@ class GitSource:
         with self._store.trees.scratch("checkout") as staged, self._store.trees.scratch("repository") as room:
             create_tree(staged)
             self._fill(wanted, commit, ref, f"{staged}/{DIFF}", room, 0)
-            with open(f"{staged}/{_TIME}", "w") as file:
+            with open(f"{staged}/{COMMITTED}", "w") as file:
                 file.write(str(self._commit_time(wanted.remote, commit)))
             return self._store.trees.publish(staged, "sources", "both", name)
 
@@ -225,12 +224,9 @@ class GitSource:
             return int(self._git.run(f"--git-dir={mirror}", "show", "-s", "--format=%ct", commit).split()[0])
 
 
-_TIME = "committed"  # beside diff/: a tree's own bookkeeping
-
-
 def _time(place: str) -> int | None:
     try:
-        with open(f"{place}/{_TIME}") as file:
+        with open(f"{place}/{COMMITTED}") as file:
             return int(file.read())
     except (OSError, ValueError):
         return None
@@ -298,10 +294,11 @@ def submodule_url(remote: str, url: str) -> str:
     return base + url if base.endswith(":") else f"{base}/{url}"
 
 
-def _not_offline(wanted: Wanted) -> NotFound:
+def _not_offline(wanted: Wanted) -> OfflineError:
     shown = redacted(wanted.remote) + (f"#{wanted.ref}" if wanted.ref else "")
-    return NotFound(
+    return OfflineError(
         f"{shown} has not been fetched before, and --offline forbids to fetch it now",
+        wanted=shown,
         hint="build once without --offline, or name a directory with --build-context",
     )
 

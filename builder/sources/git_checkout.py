@@ -63,7 +63,7 @@ def check_out(git: Git, plan: Checkout, *, keep: bool, times: bool) -> list[Subm
     if keep and not plan.subdir:
         _keep_repository(git, plan)
     if times:
-        _date(plan.target, int(git.run(*base[:1], "show", "-s", "--format=%ct", plan.commit).split()[0]))
+        date(plan.target, int(git.run(*base[:1], "show", "-s", "--format=%ct", plan.commit).split()[0]))
     return found
 
 
@@ -141,7 +141,8 @@ def ref_of_mirror(commit: str) -> str:
     return f"refs/rbuild/{commit}"
 
 
-def _date(root: str, seconds: int) -> None:
+def date(root: str, seconds: int) -> None:
+    """Give all files below and `root` itself one modification time."""
     for directory, folders, files in os.walk(root):
         for name in [*folders, *files]:
             os.utime(f"{directory}/{name}", (seconds, seconds), follow_symlinks=False)

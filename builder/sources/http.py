@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile.gitref import redacted
 from builder.dockerfile.remote_source import file_name
-from builder.errors import BuildError, NotFound
+from builder.errors import BuildError, OfflineError
 from builder.layers.tree import DIFF, create_tree
-from builder.sources.fetched import Fetched, identity
+from builder.sources.fetched import Fetched, file_content, file_tree, identity
 from builder.sources.http_client import Client
 from builder.store.files import create, write_all
 from builder.store.paths import store_errors
@@ -63,8 +63,9 @@ class HttpSource:
         if record and (self._offline or wanted) and wanted in ("", record["sha256"]):
             return _fetched(self._path(record), record)
         if self._offline:
-            raise NotFound(
+            raise OfflineError(
                 f"{redacted(url)} has not been fetched before, and --offline forbids to fetch it now",
+                wanted=redacted(url),
                 hint="build once without --offline, or put the file into the build context",
             )
         return self._get(url, wanted, key, record)
@@ -124,9 +125,8 @@ class _Download:
         time = _time_of(modified)
         seconds = 0 if time is None else time
         os.utime(path, (seconds, seconds))
-        tree = f"http-{identity(digest, name, seconds)}"
-        shown = "" if time is None else str(time)
-        values = (tree, name, digest, response.headers.get("etag", ""), modified, shown)
+        content = file_content(digest, name, time)
+        values = (file_tree(content), name, digest, response.headers.get("etag", ""), modified, content[-1])
         self.record = dict(zip(_FIELDS, values, strict=True))
 
     def _write(self, response: Response, descriptor: int) -> str:
@@ -162,8 +162,8 @@ def _conditions(record: Mapping[str, str] | None) -> dict[str, str]:
 
 def _fetched(tree: str, record: Mapping[str, str]) -> Fetched:
     time = record["time"]
-    content = ("http", record["sha256"], record["name"], time)
-    return Fetched(tree, content, int(time) if time else None, record["name"])
+    seconds = int(time) if time else None
+    return Fetched(tree, file_content(record["sha256"], record["name"], seconds), seconds, record["name"])
 
 
 def _time_of(text: str) -> int | None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from builder.layers.tree import Owners
     from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
+    from builder.sources.base_layers import BaseLayers
+    from builder.sources.remote import Moved
     from builder.store.store import Store
 
 _CHUNK = 1 << 20
@@ -42,11 +44,14 @@ def load_image(diff_ids: Sequence[str], store: Store, owners: Owners) -> Snapsho
     return Snapshot(tuple(store.trees.path("layers", owners, name) for name in names))
 
 
-def unpack_image(layers: Sequence[Layer], store: Store, owners: Owners, cancelled: Flag) -> Snapshot:
-    """Unpack the layers that are not there yet. Raises ArchiveError naming the layer and the entry."""
-    for layer in layers:
-        if not store.trees.exists("layers", owners, hex_of(layer.diff_id)):
-            _unpack_layer(layer, store, owners, cancelled)
+def unpack_image(
+    manifest: str, images: BaseLayers, store: Store, owners: Owners, cancelled: Flag, moved: Moved
+) -> Snapshot:
+    """Unpack the layers that are not there yet, each when its bytes are. Raises ArchiveError naming layer and entry."""
+    layers = images[manifest]
+    wanted = [layer for layer in layers if not store.trees.exists("layers", owners, hex_of(layer.diff_id))]
+    for layer in images.brought(manifest, wanted, moved, cancelled):
+        _unpack_layer(layer, store, owners, cancelled)
     snapshot = load_image([layer.diff_id for layer in layers], store, owners)
     assert snapshot is not None
     return snapshot

@@ -13,12 +13,13 @@ import io
 import os
 import re
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import _native
 from builder.dockerfile.gitref import parse_gitref, redacted, ref_to_fetch
 from builder.dockerfile.ignore import Ignore
-from builder.errors import BuildError, NotFound, UsageError
+from builder.errors import BuildError, NotFound, OfflineError, UsageError
 from builder.layers.tree import DIFF, STAT_XATTR
 from builder.sources.context import ContextTree, open_context
 from builder.sources.definition import STDIN, Definition, read_dockerfile, read_ignore
@@ -28,8 +29,9 @@ from builder.store.paths import store_errors
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from builder.sources.absent import Absent
     from builder.sources.fetcher import Fetcher
     from builder.sources.resolver import NamedContexts
     from builder.store.store import Store
@@ -74,6 +76,7 @@ def open_inputs(
     store: Store,
     fetcher: Fetcher,
     *,
+    absent: Absent,
     keep_git_dir: bool = False,
     stdin: BinaryIO | None = None,
     lock: str | None = None,
@@ -83,19 +86,33 @@ def open_inputs(
 
     `told` hears of the Dockerfile before anything else is fetched, and of the main context's root where that came
     from elsewhere with the Dockerfile in it. No context shows the lock file: `lock`, or that of the Dockerfile.
+    What --offline forbids to fetch is added to `absent`; without a Dockerfile that is the end, and raised.
     """
     opening = _Opening(store, fetcher, keep_git_dir, stdin, lock)
     named = parse_contexts(build_contexts)
     contexts: dict[str, ContextTree] = {}
+    definition = None
     try:
-        definition = opening.main(context, dockerfile, contexts)
-        told(definition, opening.root)
+        with _noted(absent, "the build context and its Dockerfile"):
+            definition = opening.main(context, dockerfile, contexts)
+            told(definition, opening.root)
         for name, value in named.directories.items():
-            opening.add(name, value, contexts)
+            with _noted(absent, f"--build-context {name}"):
+                opening.add(name, value, contexts)
+        if definition is None:
+            raise absent.error()
     except BaseException:
         Inputs(Definition("", b""), contexts, named, {}).close()
         raise
     return Inputs(definition, contexts, named, opening.times)
+
+
+@contextmanager
+def _noted(absent: Absent, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OfflineError as error:
+        absent.add(error, None, option)
 
 
 class _Opening:
@@ -226,7 +243,7 @@ class _Opening:
             return self._text(start, stream, time)
         place = self._store.lease.staging("context")
         unpack(Plain(stream, start), place, owners="recorded", whiteouts="literal")
-        newest = _restore(f"{place}/{DIFF}")
+        newest = restore_modes(f"{place}/{DIFF}")
         return _Tree(f"{place}/{DIFF}", None, newest if time is None else time)
 
     def _text(self, start: bytes, stream: BinaryIO, time: int | None) -> _Tree:
@@ -251,7 +268,7 @@ def _start(stream: BinaryIO) -> bytes:
     return start
 
 
-def _restore(root: str) -> int:
+def restore_modes(root: str) -> int:
     """Give the files the modes that the archive says; the time of the newest. Device nodes are refused."""
     newest = 0
     for directory, folders, files in os.walk(root, topdown=False):

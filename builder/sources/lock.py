@@ -99,6 +99,35 @@ def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.platform)))
 
 
+def familiar(entry: Entry) -> str:
+    """The name as people type it."""
+    return parse_reference(entry.name).familiar() if entry.kind == IMAGE else entry.name
+
+
+def named(lock: Lock, name: str) -> tuple[Entry, ...]:
+    """The sources of a name: the whole one, else as people type it, else without tag or ref. Nothing else fits."""
+    ways = (_is, _is_familiar, _is_part)
+    found = (tuple(entry for entry in lock.sources if fits(entry, name)) for fits in ways)
+    return next(filter(None, found), ())
+
+
+def _is(entry: Entry, name: str) -> bool:
+    return entry.name == name
+
+
+def _is_familiar(entry: Entry, name: str) -> bool:
+    return familiar(entry) in (name, f"{name}:latest")
+
+
+def _is_part(entry: Entry, name: str) -> bool:
+    if entry.kind == GIT:
+        return entry.name.partition("#")[0] == name
+    if entry.kind == IMAGE:
+        reference = parse_reference(entry.name)
+        return name in (reference.repository, reference._replace(tag="", digest="").familiar())
+    return False
+
+
 def lock_text(lock: Lock) -> str:
     """The text of a lock: the same value gives the same bytes."""
     lines = [*lock.head, f"{HEADER} {VERSION}"]

@@ -24,6 +24,10 @@ OCTETS = "application/octet-stream"
 DOCUMENT_LIMIT = 16 << 20  # no manifest, index or config comes near; a hostile one must not fill the memory
 
 
+class MissingBlob(StoreError):
+    """A blob that is named but not here: of an image that has been pulled in part, for one."""
+
+
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -116,9 +120,9 @@ class Blobs:
         )
 
 
-def missing(digest: str) -> StoreError:
+def missing(digest: str) -> MissingBlob:
     hint = "build, load or pull the image that it belongs to again"
-    return StoreError(f"blob {digest} is not in the store", hint=hint)
+    return MissingBlob(f"blob {digest} is not in the store", hint=hint)
 
 
 class _VerifyingReader(io.RawIOBase):

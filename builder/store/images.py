@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import DocumentError, NotFound
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
     from builder.oci.platform import Platform
     from builder.store.blobs import Blobs
 
+_UNKNOWN = "application/octet-stream"
 _DEPTH = 4  # an index may hold indexes, but not without end
+
+
+class PlatformMissing(NotFound):
+    """An index that has no image for the platform; the hint tells which it has."""
 
 
 class Documents(Protocol):
@@ -27,7 +34,7 @@ class Documents(Protocol):
 def choose_manifest(blobs: Documents, descriptor: Descriptor, platform: Platform) -> Descriptor:
     """The manifest for `platform` that the descriptor of a manifest or index leads to.
 
-    NotFound if an index has none that suits. A manifest is taken as it is, whatever its platform.
+    PlatformMissing if an index has none that suits. A manifest is taken as it is, whatever its platform.
     """
     for _ in range(_DEPTH):
         if descriptor.media_type not in mediatypes.INDEXES:
@@ -35,19 +42,21 @@ def choose_manifest(blobs: Documents, descriptor: Descriptor, platform: Platform
         index = parse_index(blobs.read(descriptor), descriptor.media_type)
         chosen = index.choose(platform)
         if chosen is None:
-            offered = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform)
-            raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}")
+            offered = ", ".join(str(entry) for entry in index.platforms()) or "nothing"
+            raise PlatformMissing(f"the image is not there for {platform}", hint=f"it is there for {offered}")
         descriptor = chosen
     raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
 
 
-def manifest_by_digest(blobs: Blobs, digest: str) -> Descriptor | None:
-    """The descriptor of a manifest of which only the digest is known; None if it is not in the store."""
-    if not blobs.has(digest):
-        return None
-    with blobs.open(digest) as blob:
-        raw = blob.readall()
-    return Descriptor(parse_manifest(raw).media_type, digest, len(raw))
+def describe_document(blobs: Blobs, digest: str) -> Descriptor | None:
+    """The descriptor of a manifest or index that is in the store, whether it has a name or not; None if it is not."""
+    with suppress(OSError, DocumentError):
+        descriptor = Descriptor(_UNKNOWN, digest, os.path.getsize(blobs.path(digest)))
+        raw = blobs.read(descriptor)
+        for parse in (parse_manifest, parse_index):
+            with suppress(DocumentError):
+                return descriptor._replace(media_type=parse(raw).media_type)
+    return None
 
 
 def read_manifest(blobs: Blobs, descriptor: Descriptor) -> Manifest:

@@ -49,7 +49,7 @@ class TokenServer:
         self.users: dict[str, str] = {}
         self.identities: dict[str, str] = {}
         self.permitted: Callable[[str | None, str], set[str]] = _permitted
-        self.lifetime, self.told, self.field = 300.0, 300, "token"
+        self.lifetime, self.told, self.field = 300.0, 300.0, "token"
         self.failures: list[int] = []
         self.asked: list[Asked] = []
         self.issued: list[str] = []
@@ -79,7 +79,7 @@ class TokenServer:
     def forget(self) -> None:
         """Back to what a new server is, with the users that it has: for the next test."""
         self.permitted = _permitted
-        self.lifetime, self.told, self.field = 300.0, 300, "token"
+        self.lifetime, self.told, self.field = 300.0, 300.0, "token"
         self.failures, self.asked, self.issued = [], [], []
 
     def token(self, user: str | None, scopes: list[str]) -> str:

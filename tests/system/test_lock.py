@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from builder.cli.doors import Doors
+from tests.support import fake_rooms
 from tests.support.builds import build, write_context
-from tests.support.command import Rbuild
 from tests.support.web import GIT, Web
 
 DOCKERFILE = """\
@@ -31,10 +34,43 @@ def sha256(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+class Rbuild:
+    """The command line in this very process: nothing here has anything to RUN."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+        self._set = monkeypatch.setenv
+        self.renew(store)
+
+    def renew(self, store: Path) -> None:
+        self._set("RBUILD_STORE", str(store))
+
+    def __call__(
+        self, *words: str | Path, status: int = 0, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        ran = fake_rooms.rbuild(*map(str, words), doors=Doors(), environ=os.environ)
+        assert ran.status == status, ran.out + ran.err
+        return subprocess.CompletedProcess(words, ran.status, ran.out, ran.err)
+
+
+@pytest.fixture
+def rbuild(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rbuild:
+    return Rbuild(monkeypatch, tmp_path / "store")
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
 def image(rbuild: Rbuild, scratch: Path, name: str, dockerfile: str, *words: str) -> str:
     scratch.mkdir(exist_ok=True)
     write_context(scratch, dockerfile)
-    return build(rbuild, "--isolation=none", "-t", name, *words, scratch).digest
+    return digest(rbuild, "-t", name, *words, scratch)
 
 
 def digest(rbuild: Rbuild, *words: str | Path) -> str:
@@ -106,7 +142,7 @@ def test_a_lock_holds_every_source_and_a_build_follows_it(
     )
     expected = text.replace(sources[f"git {web.url}/r.git#main"], moved).replace("\ngit ", "\n# the library\ngit ")
     assert lock.read_text() == expected.rstrip() + " # why\n"
-    said = rbuild("lock", "--update=base", "--check", context, status=1)
+    said = rbuild("lock", "--update=base", "--check", "--pull=missing", context, status=1)
     assert re.fullmatch(
         r"updated  image docker.io/library/base:latest linux/amd64 sha256:\w{12} -> sha256:\w{12}\n"
         rf"removed  url {web.url}/trigger sha256:\w{{12}} # why\n"
@@ -117,12 +153,14 @@ def test_a_lock_holds_every_source_and_a_build_follows_it(
     assert lock.read_text() == expected.rstrip() + " # why\n"
 
 
-def test_a_changed_download_ends_the_build_locked_or_not(rbuild: Rbuild, web: Web, context: Path) -> None:
+def test_a_changed_download_ends_the_build_locked_or_not(
+    rbuild: Rbuild, web: Web, context: Path, tmp_path: Path
+) -> None:
     (web.root / "a").write_text("1")
     lines = f"FROM scratch\nADD {web.url}/a /\n"
     rbuild("lock", write_context(context, lines))
     (web.root / "a").write_text("2")
-    rbuild.clean()
+    rbuild.renew(tmp_path / "another-store")
     error = message(rbuild, context)
     assert f"Dockerfile:2: {web.url}/a: the checksum is {sha256('2')}, and not {sha256('1')}" in error
     assert f"as {context}/rbuild.lock:5 has it" in error
@@ -169,7 +207,7 @@ def test_each_platform_is_locked_by_itself(rbuild: Rbuild, context: Path, tmp_pa
     image(rbuild, tmp_path / "base", "base", "FROM scratch\nLABEL new=1\n", *both)
     assert digest(rbuild, *both, "--locked", context) == before
     # The platforms of the lock are kept until others are asked for.
-    assert "2 updated" in rbuild("lock", "--update", context).stdout
+    assert "2 updated" in rbuild("lock", "--update", "--pull=missing", context).stdout
     assert "removed  platform linux/arm64\n" in rbuild("lock", "--platform=linux/amd64", context).stdout
     assert "linux/arm64" in message(rbuild, *both, "--locked", context)
 
@@ -199,9 +237,62 @@ def test_a_context_from_elsewhere_brings_its_lock(rbuild: Rbuild, web: Web, tmp_
     work.mkdir()
     rbuild("lock", write_context(work, f"FROM scratch\nADD {web.url}/a /\nCOPY . /x/\n"))
     web.repository("p", f"cp {work}/* .")
-    rbuild.clean()
+    rbuild.renew(tmp_path / "another-store")
     (web.root / "a").write_text("2")
     assert "as rbuild.lock:5 has it" in message(rbuild, f"{web.url}/p.git")
     (web.root / "a").write_text("1")
     same = "--build-arg=SOURCE_DATE_EPOCH=0"
     assert digest(rbuild, same, "--locked", f"{web.url}/p.git") == digest(rbuild, same, work)
+
+
+def test_every_way_to_name_a_source(rbuild: Rbuild, web: Web, context: Path, tmp_path: Path) -> None:
+    """--build-context of images, files and repositories, a mount from an image, a repository with its .git."""
+    (web.root / "files.tar").write_bytes(archive({"f": b"1"}))
+    commit = web.repository("r", "echo 1 >f")
+    base = image(rbuild, tmp_path / "base", "example.org/base:1", "FROM scratch\nCOPY Dockerfile /\n")
+    lines = [
+        "FROM replaced",
+        "COPY --from=files f /a",
+        "COPY --from=library f /b",
+        f"ADD --keep-git-dir {web.url}/r.git /c",
+    ]
+    write_context(context, "\n".join([*lines, ""]))
+    contexts = {
+        "replaced": "docker-image://example.org/base:1",
+        "files": f"{web.url}/files.tar",
+        "library": f"{web.url}/r.git#main",
+    }
+    words = [f"--build-context={name}={value}" for name, value in contexts.items()]
+    before = digest(rbuild, *words, context)
+    rbuild("lock", *words, context)
+    assert (context / "rbuild.lock").read_text().splitlines()[4:] == [
+        f"image example.org/base:1 linux/amd64 {base}",
+        f"git {web.url}/r.git {commit}",
+        f"git {web.url}/r.git#main {commit}",
+        f"url {web.url}/files.tar sha256:{hashlib.sha256(archive({'f': b'1'})).hexdigest()}",
+    ]
+    commit_again(web, "r", "2")
+    image(rbuild, tmp_path / "base", "example.org/base:1", "FROM scratch\nLABEL new=1\n")
+    assert digest(rbuild, *words, "--locked", context) == before
+    words[2] = words[2].replace("main", "v1")
+    error = message(rbuild, *words, "--locked", context)
+    assert f"a source is not in {context}/rbuild.lock\n  --build-context library: git {web.url}/r.git#v1" in error
+
+
+def test_a_lock_serves_machines_of_several_kinds(rbuild: Rbuild, context: Path, tmp_path: Path) -> None:
+    """What a colleague's machine builds on stays in the lock, is updated with the rest, and goes with its image."""
+    both = ("--platform", "linux/amd64,linux/arm64")
+    image(rbuild, tmp_path / "base", "base", "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n", *both)
+    write_context(context, "FROM --platform=$BUILDPLATFORM base AS one\nFROM scratch\nCOPY --from=one / /\n")
+    rbuild("lock", context)
+    lock = context / "rbuild.lock"
+    colleague = f"image docker.io/library/base:latest linux/arm64 {'sha256:' + 'a' * 64} # theirs"
+    lock.write_text(f"{lock.read_text()}{colleague}\n")
+    assert "up to date (2 sources)" in rbuild("lock", context).stdout
+    assert (
+        "updated  image docker.io/library/base:latest linux/arm64"
+        in rbuild("lock", "--update", "--pull=missing", context).stdout
+    )
+    assert lock.read_text().endswith(" # theirs\n")
+    write_context(context, "FROM scratch\n")
+    assert "removed  image docker.io/library/base:latest linux/arm64" in rbuild("lock", context).stdout

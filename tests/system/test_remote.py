@@ -76,7 +76,7 @@ def test_a_checksum_is_verified_and_then_needs_no_network(rbuild: Rbuild, web: W
 def test_offline_opens_no_connection(rbuild: Rbuild, web: Web, context: Path) -> None:
     (web.root / "a").write_text("1")
     write_context(context, f"FROM scratch\nADD {web.url}/a /\n")
-    assert "--offline forbids" in fails(rbuild, "--offline", context)
+    assert "--offline forbids" in fails(rbuild, "--offline", context, status=4)
     online = build(rbuild, "--isolation=none", context).digest
     web.asked.clear()
     assert build(rbuild, "--isolation=none", "--offline", context).digest == online

@@ -198,3 +198,24 @@ def test_what_is_refused_says_what_to_do_instead() -> None:
         with pytest.raises(UsageError) as caught:
             read(f"--{name}")
         assert caught.value.hint == refusals.hint(name) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "updated", "context"),
+    [
+        (["--update"], ("*",), "."),
+        (["--update", "golang:1.21"], ("golang:1.21",), "."),
+        (["--update", "golang", "--update=alpine", "app"], ("golang", "alpine"), "app"),
+        (["--update", "./app"], ("*",), "./app"),
+        (["--update", "/app"], ("*",), "/app"),
+        (["--update", "--check", "app"], ("*",), "app"),
+        (["app", "--update"], ("*",), "app"),
+    ],
+)
+def test_a_word_after_update_is_a_name_unless_it_is_a_path(
+    words: list[str], updated: tuple[str, ...], context: str
+) -> None:
+    chosen = command("lock")
+    assert chosen
+    found = argv.read(chosen, words)
+    assert (found.all("update"), found.operand(".")) == (updated, context)

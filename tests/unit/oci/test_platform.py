@@ -56,7 +56,20 @@ def test_the_exact_platform_is_chosen_else_an_older_variant_that_runs() -> None:
     assert choose("linux/arm/v7", "linux/arm/v5", "linux/arm/v6") == "linux/arm/v6"
     assert choose("linux/arm/v6", "linux/arm/v7") == "nothing"
     assert choose("amd64", "linux/amd64/v3") == "nothing"
+    assert choose("linux/amd64/v3", "linux/arm64", "amd64", "linux/amd64/v2") == "linux/amd64/v2"
+    assert choose("linux/amd64/v1", "amd64") == "amd64"
+    assert choose("amd64", "386") == "nothing"
+    assert choose("arm64", "linux/arm/v7") == "nothing"
     assert choose("amd64", "arm64", "s390x") == "nothing"
+
+
+def test_variants_of_arm64_are_those_of_its_architecture_reference() -> None:
+    """Armv8 needs no name; Armv9.n holds what Armv8.(n+5) does, and nothing later."""
+    assert choose("arm64", "linux/arm64/v8") == "linux/arm64/v8"
+    assert choose("linux/arm64/8", "arm64") == "arm64"
+    assert choose("linux/arm64/v9", "linux/arm64/v8.6", "linux/arm64/v8.5", "arm64") == "linux/arm64/v8.5"
+    assert choose("linux/arm64/v9.1", "arm64", "linux/arm64/v9") == "linux/arm64/v9"
+    assert choose("linux/arm64/v8.1", "linux/arm64/v9") == "nothing"
 
 
 def test_an_entry_without_a_platform_counts_only_alone() -> None:

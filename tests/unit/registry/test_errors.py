@@ -8,8 +8,10 @@ import pytest
 
 from builder.cli.errors import render
 from builder.errors import AuthError, BuildError, NetworkError, RegistryError
+from builder.net.client import Failed
+from builder.net.reasons import NotTls, Refused, Unreached
 from builder.registry.endpoint import Endpoint
-from builder.registry.errors import may_mend, refusal
+from builder.registry.errors import at_step, may_mend, refusal
 from tests.support.golden import check
 
 HUB = Endpoint("https://registry-1.docker.io", "index.docker.io", "library/golang", "docker.io")
@@ -126,3 +128,28 @@ def test_a_credential_that_a_registry_repeats_is_masked() -> None:
     body = told(("UNAUTHORIZED", "bad header: Bearer abcdefgh.ijkl-mn and Basic dXNlcjpwYXNz"))
 
     assert refusal(HUB, GET, 401, JSON, body).message.endswith("bad header: Bearer **** and Basic ****")
+
+
+def broken(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as caught, at_step(CORP, GET):
+        raise error
+    return caught.value
+
+
+def test_an_exchange_that_breaks_is_told_like_a_refusal() -> None:
+    """Where another server broke, to which the registry sent us, that one is named as well."""
+    near = Unreached("https://registry.corp:5000/v2/x", "no answer in time")
+    far = Refused("https://storage.corp/x", "connection refused")
+    lasting = NotTls("registry.corp:5000", "the server does not speak TLS", "do this")
+
+    told = broken(Failed(near, 3.0))
+    assert isinstance(told, Failed)
+    assert (str(told.error), told.wait) == (f"registry.corp:5000: {GET}: no answer in time", 3.0)
+    assert str(broken(told)) == str(told)
+    assert str(broken(Failed(far))) == f"registry.corp:5000: {GET}: at storage.corp: connection refused"
+    assert (str(broken(lasting)), getattr(broken(lasting), "hint", None)) == (
+        f"registry.corp:5000: {GET}: the server does not speak TLS",
+        "do this",
+    )
+    other = Failed(RegistryError("x"))
+    assert str(broken(other)) == "x"

@@ -29,7 +29,7 @@ def reached(host: str, environ: dict[str, str] | None = None, **options: Any) ->
     (endpoint,) = Routes(RegistryOptions(conf="/dev/null", **options), environ or {}).pull(parse_reference(f"{host}/x"))
     client = Client(threading.Event(), QUICK, {})
     try:
-        settled = Schemes(client).settled(endpoint)
+        settled = client.persist(lambda: Schemes(client).settled(endpoint))
         with client.exchange("GET", f"{settled.base}/v2/", tls=settled.tls) as answer:
             assert answer.status == 200
         return settled.base

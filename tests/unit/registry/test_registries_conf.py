@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.errors import UsageError
 from builder.registry.registries_conf import Conf, Mirror, Table, matched, merged, parse_conf, table_of
@@ -67,6 +69,9 @@ FAULTS = [
     ('\nunqualified-search-registry = ["a"]', "unknown key 'unqualified-search-registry' in registries.conf", 2),
     ("[registries.search]\nregistries = ['a']", "this is version 1 of the format", 1),
     ("[[registry]\n", "not TOML: expected ']]' at the end of an array declaration", 1),
+    ("a = " + "[" * 100_000, "not TOML: nested too deeply", 1),
+    ("a = 1" + "0" * 5000, "not TOML: ", 1),
+    ("a = 2023-02-30", "not TOML: ", 1),
     ("a = 1\na = 2\n", "not TOML: cannot overwrite a value", 2),
     ("[[registry]]\ninsecure = true", "a [[registry]] has neither prefix nor location", 1),
     ("[[registry]]\nprefix='a.b'\nmirrors = []", "unknown key 'mirrors' in [[registry]]", 3),
@@ -104,7 +109,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message", "line"), FAULTS)
+@pytest.mark.parametrize(("text", "message", "line"), FAULTS, ids=[message for _, message, _ in FAULTS])
 def test_a_fault_is_told_with_file_and_line(text: str, message: str, line: int) -> None:
     with pytest.raises(UsageError) as caught:
         parse_conf("/etc/r.conf", text)
@@ -119,6 +124,22 @@ def test_a_key_that_is_nearly_known_is_named() -> None:
         parse_conf("f", "[[registry]]\nprefix='a.b'\nblock = true")
 
     assert caught.value.hint == "did you mean blocked?"
+
+
+WORDS = ["[[registry]]", "[[registry.mirror]]", "[aliases]", "prefix", "location", "insecure", "blocked", "mirror"]
+PIECES = [*WORDS, "=", "\n", "'a.b'", "'*.b'", "'c'", "true", "1", "[]", "{}", ".", "credential-helpers", "é", "\x00"]
+
+
+@pytest.mark.hypothesis
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join))
+def test_any_text_is_a_configuration_or_a_fault_of_its_file(text: str) -> None:
+    try:
+        conf = parse_conf("f", text)
+    except UsageError as error:
+        assert error.span is not None
+        assert 1 <= error.span.first <= text.count("\n") + 1
+    else:
+        assert all(table.prefix and table.file == "f" for table in conf.tables)
 
 
 MATCHES = [

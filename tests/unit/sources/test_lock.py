@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from builder.errors import LockError
 from builder.oci.platform import parse_platform
-from builder.sources.lock import Entry, Lock, in_order, lock_text, parse_lock
+from builder.sources.lock import Entry, Lock, in_order, lock_text, named, parse_lock
 from builder.sources.lock_file import beside, path_for
 from builder.sources.pins import LockPins, at_ref, spelled
 
@@ -190,3 +190,43 @@ def test_a_dockerfile_without_a_place_has_no_lock() -> None:
     assert path_for(".", "Dockerfile", "") is None
     assert path_for("-", None, "x.lock") == "x.lock"
     assert path_for("https://h/r.git", "/d/Dockerfile") == "/d/rbuild.lock"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("docker.io/library/golang:1.21", ["golang:1.21"] * 2),
+        ("golang:1.21", ["golang:1.21"] * 2),
+        ("golang", ["golang:1.21"] * 2 + ["golang:1.22"]),
+        ("docker.io/library/golang", ["golang:1.21"] * 2 + ["golang:1.22"]),
+        ("alpine", ["alpine:latest"]),
+        ("localhost:5000/a/b:1", ["localhost:5000/a/b:1"]),
+        ("localhost:5000/a/b", ["localhost:5000/a/b:1"]),
+        ("https://h/r.git", ["https://h/r.git#main", "https://h/r.git#v1"]),
+        ("https://h/r.git#v1", ["https://h/r.git#v1"]),
+        ("https://h/s.git", ["https://h/s.git"]),
+        ("https://h/x", ["https://h/x"]),
+        ("https://h", []),
+        ("golang:1.2", []),
+        ("1.21", []),
+        ("linux/amd64", []),
+    ],
+)
+def test_names_of_sources(name: str, found: list[str]) -> None:
+    """A name without a tag is that of `latest` before it is that of all tags."""
+    text = f"""rbuild-lock 1
+platform linux/amd64
+image golang:1.21 linux/amd64 {A}
+image golang:1.21 linux/arm64 {A}
+image golang:1.22 linux/amd64 {A}
+image alpine linux/amd64 {A}
+image alpine:3 linux/amd64 {A}
+image localhost:5000/a/b:1 linux/amd64 {A}
+git https://h/r.git#v1 {COMMIT}
+git https://h/r.git#main {COMMIT}
+git https://h/s.git {COMMIT}
+git https://h/s.git#v1 {COMMIT}
+url https://h/x {A}
+"""
+    entries = named(parse_lock(text, "rbuild.lock"), name)
+    assert [entry.name.removeprefix("docker.io/library/") for entry in entries] == found
