@@ -38,7 +38,7 @@ _TOLD = 0.2  # seconds between two words of how far a blob is
 _DEPTH = 4  # an index may hold indexes, but not without end
 
 
-def _silent(event: Event) -> None:
+def silent(event: Event) -> None:
     del event
 
 
@@ -47,7 +47,7 @@ def _unmoved(digest: str, current: int, total: int) -> None:
 
 
 def pull(
-    registry: Registry, reference: Reference, store: Store, platform: Platform | None = None, emit: Emit = _silent
+    registry: Registry, reference: Reference, store: Store, platform: Platform | None = None, emit: Emit = silent
 ) -> Descriptor:
     """Bring an image for a platform, or with None for all it is there for, into the store, and tag it there.
 
