@@ -9,6 +9,8 @@ from builder.oci.reference import parse_reference
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.layers.codec import Compression
 
 KINDS = ("oci", "docker", "tar", "local", "image", "registry", "cacheonly")
@@ -93,6 +95,15 @@ def _check_digest_only(output: Output, text: str) -> None:
     for name in output.get("name").split(",") if output.get("push-by-digest") == "true" else ():
         if ":" in name.rpartition("/")[2]:
             raise UsageError(f"-o {text}: {name} has a tag, but push-by-digest sets none", hint="name the repository")
+
+
+def check_platforms(outputs: Sequence[Output], count: int) -> None:
+    """UsageError for an output that cannot hold as many platforms, before any of them is built."""
+    if count > 1 and any(output.kind == "docker" for output in outputs):
+        raise UsageError(
+            f"-o type=docker: a docker archive holds one platform, and {count} are built",
+            hint="write -o type=oci, or build one platform at a time",
+        )
 
 
 def _fields(text: str) -> dict[str, str]:
