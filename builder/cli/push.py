@@ -39,7 +39,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
         return done
     for (_, target), pushed in zip(jobs, done, strict=True):
         _tell(target, pushed, mode == "quiet", console)
-    _write_digests(arguments.one("digestfile"), done)
+    write_digests(arguments.one("digestfile"), [each.digest for each in done])
     return 0
 
 
@@ -115,10 +115,10 @@ def counted(pushed: Pushed) -> str:
     return "blobs: " + (", ".join(f"{count} {what}" for count, what in counts if count) or "none")
 
 
-def _write_digests(path: str | None, done: list[Pushed]) -> None:
+def write_digests(path: str | None, digests: list[str]) -> None:
     if path:
         try:
             with open(path, "w", encoding="ascii") as file:
-                file.write("\n".join(pushed.digest for pushed in done) + "\n")
+                file.write("".join(f"{digest}\n" for digest in digests))
         except OSError as error:
             raise ExportError(f"--digestfile {path}: {error.strerror}") from error

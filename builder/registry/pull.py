@@ -244,3 +244,28 @@ def told(emit: Emit, key: str, stage: str, step: str) -> Iterator[None]:
         raise
     now = time.monotonic()
     emit(StepFinished(now, key, stage, step, now - begin))
+
+
+class Outline(NamedTuple):
+    """`blobs` are the configs and layers of what `root` leads to, each once; foreign layers are left out."""
+
+    root: Descriptor
+    blobs: tuple[Descriptor, ...]
+
+
+def outline(registry: Registry, reference: Reference, store: Store, platform: Platform | None) -> Outline:
+    """Bring the documents of an image alone, and tell what else belongs to it. With a platform, the manifest for it.
+
+    No tag is set.
+    """
+    documents = _Documents(registry, reference.or_latest(), store)
+    root = documents.root()
+    if platform is not None:
+        root = choose_manifest(documents, root, platform)
+    blobs = {
+        blob.digest: blob
+        for manifest in documents.manifests(root)
+        for blob in (manifest.config, *manifest.layers)
+        if not mediatypes.may_be_absent(blob.media_type)
+    }
+    return Outline(root.plain(), tuple(blobs.values()))
