@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import stat
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,23 @@ from builder.registry.keys import Keychain, Login
 from builder.registry.options import RegistryOptions
 
 SECRET = "hunter2:with a colon"
-HELPER = """#!{python}
-# A credential helper with a file for a memory. `busy` in it makes it slow, `broken` makes it fail.
-import json, os, sys
-verb, text, memory = sys.argv[1], sys.stdin.read(), os.environ["MEMORY"]
-with open(memory + ".log", "a") as log: log.write(f"{{verb}} {{text if verb != 'store' else ''}}\\n")
-kept = json.load(open(memory))
-if "broken" in kept: sys.exit(f"{{kept['broken']}}")
-if "raw" in kept: print(kept["raw"]); sys.exit()
-if "busy" in kept: os.system("sleep 2")
-if verb == "get":
-    if text not in kept: print("credentials not found in native keychain"); sys.exit(1)
-    print(json.dumps({{"ServerURL": text, "Username": kept[text][0], "Secret": kept[text][1]}}))
-elif verb == "store":
-    given = json.loads(text); kept[given["ServerURL"]] = [given["Username"], given["Secret"]]
-else: kept.pop(text, None)
-json.dump(kept, open(memory, "w"))
+HELPER = r"""#!/bin/sh
+# A credential helper with a directory for a memory. `busy` in it makes it slow, `broken` fail, `raw` is what it says.
+text=$(cat)
+[ "$1" = store ] && { echo store >> "$MEMORY.log"; } || echo "$1 $text" >> "$MEMORY.log"
+cd "$MEMORY" || exit
+[ -e broken ] && { cat broken >&2; exit 1; }
+[ -e raw ] && { cat raw; exit; }
+[ -e busy ] && sleep 2
+[ "$1" = store ] && server=$(printf %s "$text" | sed 's/.*"ServerURL": "\([^"]*\)".*/\1/') || server=$text
+file=$(printf %s "$server" | tr /: __)
+case $1 in
+store) printf %s "$text" > "$file" ;;
+erase) rm -f "$file" ;;
+get) cat "$file" 2>/dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
+esac
 """
+_SPECIAL = ("busy", "broken", "raw")
 
 
 def auth(user: str = "ann", password: str = SECRET) -> str:
@@ -61,16 +60,22 @@ class Home:
         return path
 
     def helper(self, memory: dict[str, Any]) -> None:
-        program = self.write("bin/docker-credential-test", HELPER.format(python=sys.executable))
-        program.chmod(0o755)
-        self.write("memory", memory)
+        """What it knows: user and secret by server; see HELPER for other names."""
+        self.write("bin/docker-credential-test", HELPER).chmod(0o755)
+        (self.directory / "memory").mkdir()
+        for name, value in memory.items():
+            if name in _SPECIAL:
+                self.write(f"memory/{name}", value)
+            else:
+                kept = {"ServerURL": name, "Username": value[0], "Secret": value[1]}
+                self.write("memory/" + name.replace("/", "_").replace(":", "_"), kept)
 
     def asked(self) -> list[str]:
         return (self.directory / "memory.log").read_text().splitlines()
 
     def memory(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.directory / "memory").read_text())
-        return loaded
+        kept = [json.loads(path.read_text()) for path in (self.directory / "memory").iterdir()]
+        return {each["ServerURL"]: [each["Username"], each["Secret"]] for each in kept}
 
     def keys(self, **options: Any) -> Keychain:
         return Keychain(RegistryOptions(**options), self.environ)
@@ -296,7 +301,7 @@ def test_a_helper_that_hangs_is_not_waited_for(home: Home) -> None:
     """Not for what it has started, either."""
     from builder.registry.credential_helper import Helper
 
-    home.helper({"busy": True})
+    home.helper({"busy": ""})
     with pytest.raises(AuthError, match=r"gives no answer in 0.2 seconds"):
         Helper("test", "config.json", home.environ, patience=0.2).get("quay.io")
 
