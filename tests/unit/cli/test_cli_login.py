@@ -130,6 +130,26 @@ def test_a_login_in_a_file_that_is_named(session: Session, password_registry: Re
     assert json.loads(named.read_text()) == {"auths": {}}
 
 
+def test_skopeo_reads_our_logins_and_we_read_its(session: Session, password_registry: Registry) -> None:
+    skopeo, host = need_tool("skopeo"), password_registry.host
+    image = password_registry.push("login/skopeo")
+    session.login(host)
+    insecure = ["--tls-verify=false", "--authfile"]
+    shown = subprocess.run(
+        [skopeo, "inspect", *insecure, session.file, "--format={{.Digest}}", f"docker://{image.reference}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.strip() == image.digest
+
+    theirs = session.home / "theirs.json"
+    subprocess.run([skopeo, "login", *insecure, theirs, f"-u{USER}", f"-p{PASSWORD}", host], check=True)
+    assert session("login", "--get-login", "--authfile", str(theirs), host).out == f"{USER}\n"
+    session("logout", "--authfile", str(theirs), host)
+    session("login", "--get-login", "--authfile", str(theirs), host, status=3)
+
+
 def test_a_logout_of_all_and_of_nothing(session: Session, password_registry: Registry) -> None:
     assert session("logout").out == "not logged in to docker.io\n"
     assert session("logout", "--all").out == ""

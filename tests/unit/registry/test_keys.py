@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.errors import AuthError
+from builder.registry.auth_file import OURS, AuthFile
 from builder.registry.keys import Keychain, Login
 from builder.registry.options import RegistryOptions
 
@@ -171,6 +174,19 @@ def test_the_files_in_their_order(home: Home, tmp_path: Path) -> None:
     assert home.find("quay.io/a") == ("elsewhere", SECRET)
 
 
+def test_a_variable_of_docker_s_comes_before_the_files(home: Home) -> None:
+    home.write(home.docker, {"auths": {name: {"auth": auth("file")} for name in ("quay.io", "ghcr.io")}})
+    home.environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {"quay.io": {"auth": auth("variable")}}})
+    assert home.find("quay.io/a") == ("variable", SECRET)
+    assert home.find("ghcr.io/a") == ("file", SECRET)
+    assert home.find("quay.io/a", authfile=str(home.docker)) == ("file", SECRET)
+
+    home.environ["DOCKER_AUTH_CONFIG"] = f'{{"auths": {SECRET}'
+    with pytest.raises(AuthError, match=r"\$DOCKER_AUTH_CONFIG is not valid JSON") as caught:
+        home.find("quay.io/a")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_creds_are_for_registries_and_not_for_mirrors(home: Home) -> None:
     """K12: what is given for the registry that is named does not go to who stands in for it."""
     keys = home.keys(creds=("ann", SECRET))
@@ -226,6 +242,22 @@ def test_a_broken_file_is_named_and_not_quoted(home: Home, document: object, fau
     assert str(path) in caught.value.message
     assert "hunter2" not in caught.value.message + (caught.value.hint or "")
     assert "aHVudGVy" not in caught.value.message
+
+
+VALUE = st.sampled_from([None, True, 0, "", "YTpi", "YQ==", "test", "é", [], {}])
+ENTRY = VALUE | st.dictionaries(st.sampled_from(OURS), VALUE, max_size=3)
+NAMED = VALUE | ENTRY.map(lambda entry: {"quay.io": entry})
+
+
+@given(st.dictionaries(st.sampled_from(["auths", "credHelpers", "credsStore"]), NAMED, max_size=3))
+def test_any_file_gives_a_login_or_an_error_of_ours(document: dict[str, Any]) -> None:
+    try:
+        file = AuthFile("config.json", document)
+        found = file.login("quay.io")
+        assert found is None or any(found[:4])
+        assert isinstance(file.helper("quay.io"), str)
+    except AuthError as error:
+        assert error.message.startswith("config.json: ")
 
 
 def test_a_file_that_is_named_must_be_there(home: Home) -> None:
