@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -201,15 +202,22 @@ def test_a_password_is_asked_for_on_the_terminal_and_not_shown(session: Session,
         process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=session.environ, cwd=ROOT)
         shown = b""
         for prompt, typed in ((b"Username: ", USER), (b"Password: ", PASSWORD)):
-            while prompt not in shown:
-                shown += os.read(terminal.fileno(), 4096)
+            shown = _shown(ours, shown, prompt)
             terminal.write(f"{typed}\n".encode())
+        shown = _shown(ours, shown, b"(docs/registries.md)")
         assert process.wait(20) == 0
-        shown += os.read(terminal.fileno(), 4096)
 
     assert f"logged in to {password_registry.host} as {USER}".encode() in shown
     assert PASSWORD.encode() not in shown
     assert set(session.kept()) == {password_registry.host}
+
+
+def _shown(terminal: int, before: bytes, until: bytes) -> bytes:
+    """All that the terminal has shown when it shows `until`."""
+    while until not in before:
+        assert select.select([terminal], [], [], 20)[0], before
+        before += os.read(terminal, 4096)
+    return before
 
 
 @pytest.mark.parametrize("mode", ["plain", "json", "rawjson"])
