@@ -6,9 +6,11 @@ old lock ─► pins of what stays ─► plans of all targets ─► needs ─�
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, LockError, Span, UsageError, of_system
+from builder.errors import BuildError, LockError, Span, UsageError, remedy
+from builder.events import Notice
 from builder.needs import Need
 from builder.oci.platform import parse_platform
 from builder.planning import Planned
@@ -21,7 +23,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from builder.events import Flag
+    from builder.events import Emit, Flag
     from builder.request import BuildRequest
     from builder.sources.pins import Pins
 
@@ -57,7 +59,7 @@ class Locked(NamedTuple):
     is_current: bool
 
 
-def look(request: BuildRequest, update: Update, cancelled: Flag) -> Locked:
+def look(request: BuildRequest, update: Update, emit: Emit, cancelled: Flag) -> Locked:
     """What the lock has to be. Nothing is written but the store. Raises BuildError."""
     path = path_for(request.context, request.dockerfile, request.lock)
     if path is None:
@@ -70,6 +72,8 @@ def look(request: BuildRequest, update: Update, cancelled: Flag) -> Locked:
         needs = _needs(planned, request, old)
         platforms = [Entry(PLATFORM, str(platform)) for platform in dict.fromkeys(planned.platforms)]
         entries = platforms + _entries(planned, needs, pins)
+        for message in planned.search.warnings:
+            emit(Notice(time.monotonic(), "warning", message))
     new = old.lock.with_entries(entries)
     text = lock_text(new)
     return Locked(old.file, _changes(old.lock, new), len(new.sources), text, text.encode() == old.content)
@@ -77,17 +81,21 @@ def look(request: BuildRequest, update: Update, cancelled: Flag) -> Locked:
 
 def write(locked: Locked) -> None:
     """Put the lock into its place, whole or not at all; a link stays one."""
-    target = os.path.realpath(locked.file)
-    staged = f"{target}.{os.getpid()}.new"
     from builder.store.files import rename_durably, write_file
 
+    target = os.path.realpath(locked.file)
+    staged = f"{target}.{os.getpid()}.new"
     try:
         write_file(staged, locked.text.encode(), durable=True)
-        if os.path.exists(target):
-            os.chmod(staged, os.stat(target).st_mode & 0o777)
-        rename_durably(staged, target)
+        try:
+            if os.path.exists(target):
+                os.chmod(staged, os.stat(target).st_mode & 0o777)
+            rename_durably(staged, target)
+        except OSError:
+            os.unlink(staged)
+            raise
     except OSError as error:
-        raise of_system(error) from error
+        raise LockError(f"cannot write {locked.file}: {error.strerror}", hint=remedy(error)) from error
 
 
 def _chosen(old: LockFile, update: Update) -> frozenset[tuple[str, str, str]]:

@@ -22,8 +22,9 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from builder.dockerfile.state import Plan
     from builder.errors import Span
-    from builder.graph.graph import Graph
+    from builder.graph.ops import Op
     from builder.oci.platform import Platform
     from builder.request import BuildRequest
     from builder.sources.definition import Definition
@@ -78,15 +79,21 @@ def _image(resolver: Resolver, name: str, platform: Platform, span: Span | None)
     return Need(IMAGE, str(reference), str(platform.normal()), str(span), span) if reference else None
 
 
-def of_graph(graph: Graph) -> Iterator[Need]:
-    """The downloads and repositories of ADD. Images are known to who has resolved them."""
-    for digest, op in graph.ops.items():
-        span = graph.notes[digest].span if digest in graph.notes else None
-        if isinstance(op, HttpOp):
-            yield Need(URL, spelled(op.url), "", str(span), span, (op.url,), op.checksum)
-        elif isinstance(op, GitOp):
-            words = (op.remote, op.ref)
-            yield Need(GIT, spelled(at_ref(*words)), "", str(span), span, words, op.checksum)
+def of_plan(plan: Plan) -> Iterator[Need]:
+    """What is downloaded for a plan. Images are known to who has resolved them."""
+    for digest, op in plan.graph.ops.items():
+        yield from _of_op(op, plan.graph.notes[digest].span if digest in plan.graph.notes else None)
+    if plan.epoch.source:
+        yield from _of_op(plan.epoch.source, plan.epoch.span)
+
+
+def _of_op(op: Op, span: Span | None) -> Iterator[Need]:
+    place = str(span) if span else "SOURCE_DATE_EPOCH"
+    if isinstance(op, HttpOp):
+        yield Need(URL, spelled(op.url), "", place, span, (op.url,), op.checksum)
+    elif isinstance(op, GitOp):
+        words = (op.remote, op.ref)
+        yield Need(GIT, spelled(at_ref(*words)), "", place, span, words, op.checksum)
 
 
 def of_contexts(directories: Mapping[str, str]) -> Iterator[Need]:

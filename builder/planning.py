@@ -22,7 +22,7 @@ from builder.dockerfile.run_options import Confinement
 from builder.errors import BuildError, OfflineError
 from builder.graph.graph import GraphBuilder
 from builder.graph.ops import GitOp, HttpOp, inputs
-from builder.needs import Needs, of_contexts, of_graph, stand_in
+from builder.needs import Needs, of_contexts, of_plan, stand_in
 from builder.oci.platform import host, parse_platform
 from builder.sources.absent import Absent
 from builder.sources.base_layers import BaseLayers, Halt
@@ -188,7 +188,8 @@ class Planned:
             raise
         self.targets = [plan.target for plan in self.plans]
         self.graph = self.plans[0].graph if len(self.plans) == 1 else builder.graph(self.targets)
-        self.needs.add(of_graph(self.graph))
+        for plan in self.plans:
+            self.needs.add(of_plan(plan))
         self.needs.refuse()
         if self._absent:
             self.need_downloads()
@@ -219,7 +220,8 @@ class Planned:
             raise self._absent.error(self.inputs.definition.content)
         roots = list(dict.fromkeys(plan.target for plan in plans))
         graph = builder.graph(roots)
-        self.needs.add(of_graph(graph))
+        for plan in plans:
+            self.needs.add(of_plan(plan))
         self.needs.refuse()
         return graph, roots
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.cli.live import mode_of, shown
 from builder.cli.options import ALL
 from builder.cli.request import request_of
-from builder.cli.signals import Interrupts
 from builder.errors import LockError, UsageError
 from builder.sources.lock import PLATFORM
 
@@ -22,18 +22,18 @@ _SHORT = 19  # sha256: and twelve digits
 def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     from builder import locking
 
+    mode = mode_of(arguments, console)
     update = _update(arguments.all("update"))
     request = request_of(arguments, console.environ, doors)
     if arguments.one("pull") is None and (update.all or update.names):
         request = request._replace(pull="newer")
-    with Interrupts() as interrupts:
-        found = locking.look(request, update, interrupts.cancelled)
-    console.out(summary(found))
-    if arguments.flag("check"):
-        return _checked(found)
-    if not found.is_current:
+    found = shown(lambda emit, stop: locking.look(request, update, emit, stop), mode, console, "lock", request.context)
+    if isinstance(found, int):
+        return found
+    if not found.is_current and not arguments.flag("check"):
         locking.write(found)
-    return 0
+    console.out(summary(found))
+    return _checked(found) if arguments.flag("check") else 0
 
 
 def _checked(found: Locked) -> int:

@@ -181,6 +181,7 @@ LOCK = (
     ),
     Option(("--check",), FLAG, help="Write nothing; exit 1 when the lock file is out of date."),
     *(option for option in REQUEST if option.name in _LOOKED_UP.split()),
+    PROGRESS,
     *REGISTRY,
     STORE,
 )
@@ -326,6 +327,28 @@ COMMANDS: tuple[Command, ...] = (
         _BUNDLE,
         "[CONTEXT]",
         most=1,
+    ),
+    Command(
+        "save",
+        "Write images of the store to one archive, for rbuild, docker, podman and skopeo.",
+        "builder.cli.save:run",
+        (
+            Option(("--output", "-o"), VALUE, "FILE|-", "The archive. Default: -, standard output."),
+            Option(
+                ("--format",),
+                VALUE,
+                "FORM",
+                "docker-archive, which is an OCI archive too and holds one platform, or oci-archive. "
+                "Default: docker-archive.",
+                ("docker-archive", "oci-archive"),
+            ),
+            Option(("--platform",), VALUE, "OS/ARCH", "Of an image of several platforms, this one."),
+            STORE,
+            HELP,
+        ),
+        "REF...",
+        least=1,
+        most=None,
     ),
     Command(
         "login",

@@ -145,7 +145,7 @@ class Bundles:
         """As git leaves it: all of root, dated now unless its commit was to date it."""
         from builder.layers.unpack import unpack
         from builder.sources.git_checkout import date
-        from builder.sources.inputs import restore_modes
+        from builder.sources.restored import restore_modes
 
         with self._open(one.blob, one.remote, file) as part:
             reader = _Verified(part, one.blob.digest, file)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import BuildError
-from builder.sources.pins import GIT, NO_PINS, URL, agreed, at_ref, drifted
+from builder.errors import BuildError, NotFound
+from builder.sources.pins import GIT, NO_PINS, URL, agreed, at_ref, drifted, gone
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -130,8 +130,13 @@ class Fetcher:
         wanted = Wanted(*words)
         pinned = self.pins.git(wanted.remote, wanted.ref)
         agreed(self.pins, GIT, at_ref(wanted.remote, wanted.ref), pinned, wanted.checksum)
-        bundled = self._bundles.checkout(wanted, pinned or "") if self._bundles else None
-        return bundled or self._git().fetch(wanted, pinned or "")
+        try:
+            bundled = self._bundles.checkout(wanted, pinned or "") if self._bundles else None
+            return bundled or self._git().fetch(wanted, pinned or "")
+        except NotFound as error:
+            if pinned:
+                raise gone(self.pins, GIT, at_ref(wanted.remote, wanted.ref), error) from error
+            raise
 
     def commit(self, remote: str, ref: str) -> str:
         """What git(…) would check out, without fetching it where the server tells."""

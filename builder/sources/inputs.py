@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +19,7 @@ from builder import _native
 from builder.dockerfile.gitref import parse_gitref, redacted, ref_to_fetch
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError, NotFound, OfflineError, UsageError
-from builder.layers.tree import DIFF, STAT_XATTR
+from builder.layers.tree import DIFF
 from builder.sources.context import ContextTree, open_context
 from builder.sources.definition import STDIN, Definition, read_dockerfile, read_ignore
 from builder.sources.lock_file import beside
@@ -237,6 +236,7 @@ class _Opening:
         from builder.layers.codec import Plain
         from builder.layers.tarstart import starts_tar
         from builder.layers.unpack import unpack
+        from builder.sources.restored import restore_modes
 
         start = _start(stream)
         if not starts_tar(start, io.BytesIO()):
@@ -266,30 +266,6 @@ def _start(stream: BinaryIO) -> bytes:
     while len(start) < _ENOUGH and (more := stream.read(_ENOUGH - len(start))):
         start += more
     return start
-
-
-def restore_modes(root: str) -> int:
-    """Give the files the modes that the archive says; the time of the newest. Device nodes are refused."""
-    newest = 0
-    for directory, folders, files in os.walk(root, topdown=False):
-        for path in (f"{directory}/{name}" for name in (*folders, *files)):
-            found = os.lstat(path)
-            newest = max(newest, int(found.st_mtime))
-            if not stat.S_ISLNK(found.st_mode):
-                _restore_one(path, found)
-    return newest
-
-
-def _restore_one(path: str, found: os.stat_result) -> None:
-    try:
-        mode = int(os.getxattr(path, STAT_XATTR).split(b" ")[0], 8)
-    except OSError:
-        return
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise BuildError(f"the build context holds a device node: {os.path.basename(path)}", hint="leave it out")
-    os.removexattr(path, STAT_XATTR)
-    os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
-    os.chmod(path, stat.S_IMODE(mode) | (0o500 if stat.S_ISDIR(mode) else 0o400))
 
 
 def read_inside(root: str, path: str | None) -> Definition:

@@ -109,9 +109,17 @@ def agreed(pins: Pins, kind: str, name: str, pinned: str | None, written: str) -
 
 def drifted(pins: Pins, kind: str, name: str, error: BuildError) -> LockError:
     """The error for what is no longer what was locked."""
-    shown = spelled(name)
     return LockError(
         f"{error.message}, as {pins.place(kind, name)} has it",
-        hint=f"what is there was changed. If that is as it should be: rbuild lock --update {shown}",
+        hint=f"what is there was changed. If that is as it should be: rbuild lock --update {spelled(name)}",
+        span=error.span,
+    )
+
+
+def gone(pins: Pins, kind: str, name: str, error: BuildError) -> LockError:
+    """The error for what was locked and is nowhere to be had."""
+    return LockError(
+        f"{error.message}, which {pins.place(kind, name)} locks",
+        hint=f"its server has it no longer. To lock what is there now: rbuild lock --update {spelled(name)}",
         span=error.span,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import BuildError, DocumentError, LockError, NotFound, UsageError
+from builder.errors import BuildError, DocumentError, NotFound, RegistryError, UsageError
 from builder.sources.image import resolve
 from builder.sources.pins import IMAGE, NO_PINS
 from builder.store.blobs import MissingBlob
@@ -63,8 +63,7 @@ class Resolver:
     """Pins images by name, each once: from --build-context, `first`, the store, a registry, in this order.
 
     `pinned` tells the manifest of every reference, by that and the platform, `roots` the index or manifest that every
-    name stood for. `ahead` tells what else will be wanted:
-    when the network is needed anyway, all is looked up at once.
+    name stood for. `ahead` tells what else will be wanted: when the network is needed anyway, all is looked up at once.
     """
 
     def __init__(
@@ -156,12 +155,13 @@ class Resolver:
     def _locked(self, name: str, reference: Reference, digest: str, platform: Platform) -> ResolvedImage:
         try:
             return self._found(name, reference._replace(digest=digest), platform)
-        except NotFound as error:
+        except (NotFound, RegistryError) as error:
             place = self._pins.place(IMAGE, str(reference), str(platform))
-            raise LockError(
-                f"image {reference.familiar()} for {platform} is locked to {digest} by {place}: {error.message}",
-                hint=f"load that image, or lock another one: rbuild lock --update {reference.familiar()}",
-            ) from error
+            error.message = (
+                f"image {reference.familiar()} for {platform} is locked to {digest} by {place}: {error.message}"
+            )
+            error.hint = f"lock another one with rbuild lock --update {reference.familiar()}; else {error.hint}"
+            raise
 
     def _found(self, name: str, reference: Reference, platform: Platform) -> ResolvedImage:
         """The image with all its documents: of an index that is here, those of one platform may still be missing."""

@@ -15,6 +15,7 @@ import pytest
 from builder.cli.doors import Doors
 from tests.support import fake_rooms
 from tests.support.builds import build, write_context
+from tests.support.registries import Pushed, Registry
 from tests.support.web import GIT, Web
 
 DOCKERFILE = """\
@@ -296,3 +297,89 @@ def test_a_lock_serves_machines_of_several_kinds(rbuild: Rbuild, context: Path, 
     assert lock.read_text().endswith(" # theirs\n")
     write_context(context, "FROM scratch\n")
     assert "removed  image docker.io/library/base:latest linux/arm64" in rbuild("lock", context).stdout
+
+
+def test_images_of_a_registry(rbuild: Rbuild, plain_registry: Registry, context: Path, tmp_path: Path) -> None:
+    """Two platforms of one tag that moves: the locked manifests are pulled by digest, on a machine that has nothing."""
+    both = "--platform=linux/amd64,linux/arm64"
+
+    def push(word: str) -> Pushed:
+        images = {
+            platform: plain_registry.push("lock/base", word, {"f": word.encode()}, platform=platform)
+            for platform in ("linux/amd64", "linux/arm64")
+        }
+        return plain_registry.push_index("lock/base", "1", images)
+
+    name = f"{plain_registry.host}/lock/base:1"
+    write_context(context, f"FROM {name}\nCOPY Dockerfile /d\n")
+    push("old")
+    before = digest(rbuild, both, context)
+    told = rbuild("lock", both, context).stdout
+    assert "2 added (2 sources)" in told
+    lock = (context / "rbuild.lock").read_text()
+    asked = len(plain_registry.requests())
+    assert digest(rbuild, both, "--locked", context) == before
+    assert len(plain_registry.requests()) == asked
+
+    push("new")
+    rbuild.renew(tmp_path / "empty-store")
+    assert digest(rbuild, both, "--locked", context) == before
+    assert not {"GET /v2/lock/base/manifests/1", "HEAD /v2/lock/base/manifests/1"} & {
+        *plain_registry.requests()[asked:]
+    }
+    assert digest(rbuild, both, "--no-lock", context) != before
+    assert "up to date" in rbuild("lock", "--check", context).stdout
+    assert "2 updated" in rbuild("lock", "--check", "--update", str(context), status=1).stdout
+    rbuild("lock", "--update", f"{plain_registry.host}/lock/base", context)
+    assert (context / "rbuild.lock").read_text() != lock
+    assert digest(rbuild, both, "--locked", context) != before
+
+
+def test_a_locked_image_that_is_gone(rbuild: Rbuild, plain_registry: Registry, context: Path) -> None:
+    plain_registry.push("lock/gone", "1")
+    name = f"{plain_registry.host}/lock/gone:1"
+    write_context(context, f"FROM {name}\n", {"rbuild.lock": f"rbuild-lock 1\nimage {name} linux/amd64 {sha256('')}\n"})
+    error = message(rbuild, context, status=5)
+    assert f"Dockerfile:1: image {name} for linux/amd64 is locked to {sha256('')} by {context}/rbuild.lock:2" in error
+    assert f"rbuild lock --update {name}" in error
+
+
+def test_a_locked_commit_that_is_gone(rbuild: Rbuild, web: Web, context: Path) -> None:
+    web.repository("r", "echo 1 >f")
+    lock = f"rbuild-lock 1\ngit {web.url}/r.git#main {'d' * 40}\n"
+    write_context(context, f"FROM scratch\nADD {web.url}/r.git#main /\n", {"rbuild.lock": lock})
+    error = message(rbuild, context)
+    assert f"{web.url}/r.git does not have the commit {'d' * 40}, which {context}/rbuild.lock:2 locks" in error
+    assert f"rbuild lock --update {web.url}/r.git#main" in error
+
+
+def test_what_a_build_would_run_or_date_itself_by_is_locked_too(
+    rbuild: Rbuild, web: Web, context: Path, tmp_path: Path
+) -> None:
+    """Nothing is run for a lock. What only a build argument names is there when it is given."""
+    (web.root / "a").write_text("1")
+    for name in ("shell", "tools", "seed"):
+        image(rbuild, tmp_path / "image", name, f"FROM scratch\nLABEL a={name}\n")
+    lines = (
+        "ARG SHELL",
+        "ARG SOURCE_DATE_EPOCH=dated",
+        "FROM scratch AS dated",
+        f"ADD {web.url}/a /",
+        "FROM $SHELL AS final",
+        "RUN --mount=type=bind,from=tools,target=/t --mount=type=cache,from=seed,target=/c exit 1",
+    )
+    write_context(context, "\n".join([*lines, ""]))
+    assert "should not be blank" in rbuild("lock", context, status=1).stderr
+    assert not (context / "rbuild.lock").exists()
+    rbuild("lock", "--target=final", "--build-arg=SHELL=shell", context)
+    locked = [line.split()[:2] for line in (context / "rbuild.lock").read_text().splitlines()[4:]]
+    images = [["image", f"docker.io/library/{name}:latest"] for name in ("seed", "shell", "tools")]
+    assert locked == [*images, ["url", f"{web.url}/a"]]
+
+
+def test_a_lock_that_cannot_be_written(rbuild: Rbuild, context: Path, tmp_path: Path) -> None:
+    write_context(context, "FROM scratch\n")
+    error = rbuild("lock", "--lock", tmp_path / "no" / "x.lock", context, status=1).stderr
+    assert f"{tmp_path}/no/x.lock" in error
+    assert "No such file or directory" in error
+    assert sorted(os.listdir(tmp_path)) == ["context", "store"]
