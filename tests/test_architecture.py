@@ -45,8 +45,8 @@ MAY_IMPORT = {
     "copying": f"{GROUND} net registry store layers sources exporters",
     "bundling": f"{GROUND} request planning graph registry store layers dockerfile sources exporters executor",
     "progress": "values errors events",
-    "cli": f"{GROUND} progress request building locking bundling copying dockerfile net registry store layers sandbox sources "
-    "exporters",
+    "cli": f"{GROUND} progress request building locking bundling copying dockerfile net registry store layers sandbox "
+    "sources exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.
