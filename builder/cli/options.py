@@ -158,7 +158,7 @@ REQUEST = (
         "Ask registries for base images: missing, always, newer or never. Default: missing; --pull alone: always.",
         implied="always",
     ),
-    Option(("--offline",), FLAG, help="Open no network connection for the build's inputs."),
+    Option(("--offline",), FLAG, help="Open no socket for the build's inputs; tell all that is not here."),
     Option(("--lock",), VALUE, "FILE", "The lock file. Default: rbuild.lock beside the Dockerfile."),
     Option(("--locked",), FLAG, help="Fail on every source that is not in the lock file."),
     Option(("--no-lock",), FLAG, help="Follow no lock file."),
