@@ -233,6 +233,21 @@ _BUILDAH = refused(
 )
 NOT_YET = _DOCKER + _BUILDAH
 
+
+def _places(names: str) -> tuple[Option, ...]:
+    return tuple(option for option in REGISTRY if option.name in names.split())
+
+
+LOGIN = (
+    Option(("--username", "-u"), VALUE, "USER", "The user. Default: asked for on the terminal."),
+    Option(
+        ("--password-stdin",), FLAG, help="Read the password from standard input, instead of asking on the terminal."
+    ),
+    Option(("--get-login",), FLAG, help="Print the user who is logged in, and do nothing else."),
+    *_places("authfile tls-ca tls-verify cert-dir insecure-registry registries-conf"),
+    HELP,
+    *refused("--password/-p --compat-auth-file"),
+)
 JSON = Option(("--json",), FLAG, help="Print JSON.")
 
 # What of a build decides what it needs from elsewhere.
@@ -311,6 +326,26 @@ COMMANDS: tuple[Command, ...] = (
         "builder.cli.bundle:run",
         _BUNDLE,
         "[CONTEXT]",
+        most=1,
+    ),
+    Command(
+        "login",
+        "Try credentials at a registry, and keep them. Default: docker.io.",
+        "builder.cli.login:login",
+        LOGIN,
+        "[REGISTRY[/PATH]]",
+        most=1,
+    ),
+    Command(
+        "logout",
+        "Forget the credentials for a registry. Default: docker.io.",
+        "builder.cli.login:logout",
+        (
+            Option(("--all", "-a"), FLAG, help="Forget the credentials for all registries."),
+            *_places("authfile registries-conf"),
+            HELP,
+        ),
+        "[REGISTRY[/PATH]]",
         most=1,
     ),
     Command("images", "List the images in the store.", "builder.cli.images:images", (JSON, STORE, HELP)),

@@ -28,6 +28,18 @@ class Origin(NamedTuple):
         return shown if self.port == _PORTS.get(self.scheme) else f"{shown}:{self.port}"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, without its port and brackets, is this machine: localhost, 127.0.0.0/8 or ::1 (RFC 6761, 6.3)."""
+    from ipaddress import ip_address
+
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def redacted(url: str) -> str:
     """`url` without credentials; queries go too, for those of storage servers are signatures."""
     return _QUERY.sub("?…", _CREDENTIALS.sub("", url))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.errors import UsageError
 from builder.net.failed import stopped
+from builder.net.reasons import ByProxy
 from builder.net.watch import Line
 from builder.values import NamedTuple
 
@@ -55,7 +56,10 @@ def connected(route: Route, context: ssl.SSLContext | None, seconds: float, canc
     """Within `seconds`: from the look-up of the name until the last handshake."""
     deadline = time.monotonic() + seconds
     via = route.proxy.origin if route.proxy else route.origin
-    sock = dial(via.host, via.port, deadline, cancelled)
+    try:
+        sock = dial(via.host, via.port, deadline, cancelled)
+    except OSError as error:
+        raise (ByProxy(str(via), error) if route.proxy else error) from None
     line = Line(sock)
     connection = Connection(_unopened(route, via, context, sock, seconds), line, route)
     watch.add(line)

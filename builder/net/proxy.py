@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.errors import NetworkError
-from builder.net.address import Origin, basic_of, origin_of, redacted
+from builder.net.address import Origin, basic_of, is_loopback, origin_of, redacted
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Proxy(NamedTuple):
 def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
     """None where the server is to be asked directly: none is named, no_proxy excepts it, or it is this machine."""
     text = _named(environ, f"{origin.scheme}_proxy") or _named(environ, "all_proxy")
-    if not text or _is_loopback(origin.host) or _excepted(origin, _named(environ, "no_proxy")):
+    if not text or is_loopback(origin.host) or _excepted(origin, _named(environ, "no_proxy")):
         return None
     from urllib.parse import urlsplit
 
@@ -36,17 +36,6 @@ def _named(environ: Mapping[str, str], name: str) -> str:
     # A CGI script's HTTP_PROXY is a header of its client (CVE-2016-5385).
     upper = "" if name == "http_proxy" and "REQUEST_METHOD" in environ else environ.get(name.upper(), "")
     return (environ.get(name) or upper).strip()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    from ipaddress import ip_address
-
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _excepted(origin: Origin, exceptions: str) -> bool:

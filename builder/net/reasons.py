@@ -18,6 +18,7 @@ _CHECK = "check the network and the proxy (https_proxy, no_proxy)"
 _TRUST = "trust its authority with --tls-ca FILE, a *.crt in certs.d/HOST, or SSL_CERT_FILE"
 # OpenSSL's names for bytes that no TLS server sends first.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+_TUNNEL = "Tunnel connection failed: "
 # What a server tells of a client certificate that it misses or does not like (RFC 8446, 6.2); the rest is ours.
 _ALERTS = (
     "ALERT_CERTIFICATE_REQUIRED",
@@ -45,8 +46,21 @@ class Unreached(NetworkError):
         return told
 
 
+class ByProxy(OSError):
+    """A connection to a proxy, not to the server itself, failed for `reason`."""
+
+    def __init__(self, proxy: str, reason: OSError) -> None:
+        super().__init__(proxy)
+        self.proxy = proxy
+        self.reason = reason
+
+
 class Lasting(Unreached):
     """Trying again does not help."""
+
+
+class Unknown(Lasting):
+    """There is no such name."""
 
 
 class NotTls(Lasting):
@@ -62,7 +76,7 @@ class Untrusted(Lasting):
 
 
 class Unwelcome(Lasting):
-    """The server ends the handshake: it wants another certificate of us, or another TLS."""
+    """The server ends the handshake, or a proxy refuses: another certificate, TLS or login is wanted of us."""
 
 
 def unreached(where: str, error: BaseException) -> Unreached:
@@ -75,11 +89,32 @@ def unreached(where: str, error: BaseException) -> Unreached:
         if isinstance(cause, ssl.SSLError):
             return _of_tls(where, cause)
     for cause in causes:
+        if isinstance(cause, ByProxy):
+            return _of_proxy(where, cause)
         if isinstance(cause, socket.gaierror):
-            return Unreached(where, f"unknown host: {cause.strerror}")
+            # No answer of a name server may be mended by asking again, the answer that there is no such name is not.
+            kind = Unknown if cause.errno == socket.EAI_NONAME else Unreached
+            return kind(where, f"unknown host: {cause.strerror}", f"check the name, {_CHECK.removeprefix('check ')}")
         if isinstance(cause, ConnectionRefusedError):
             return Refused(where, "connection refused", f"is the port right? {_CHECK}")
-    return Unreached(where, _plainest(causes))
+    return _of_tunnel(where, _plainest(causes))
+
+
+def _of_proxy(where: str, error: ByProxy) -> Unreached:
+    found = unreached(where, error.reason)
+    return Unreached(where, f"the proxy {error.proxy}: {found.reason}", "check https_proxy, http_proxy and no_proxy")
+
+
+def _of_tunnel(where: str, reason: str) -> Unreached:
+    """A proxy's refusal of CONNECT comes as words of the standard library."""
+    status = reason.removeprefix(_TUNNEL)
+    if status == reason:
+        return Unreached(where, reason)
+    if status.startswith("407"):
+        hint = "the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST:PORT"
+        return Unwelcome(where, f"the proxy answers {status}", hint)
+    kind = Unwelcome if status.startswith("4") else Unreached
+    return kind(where, f"the proxy answers {status}", "the proxy does not let this through: no_proxy excepts hosts")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -206,15 +206,21 @@ def unwelcome(asked: _Asked) -> BuildError:
 
 def no_right(asked: _Asked, scopes: Sequence[str]) -> BuildError:
     """The user is known, or nobody, and may not do this. Registries say so of what does not exist, too."""
-    what = ", ".join(scopes)
+    what = ", ".join(_told(scope) for scope in scopes) or "this"
     if not asked.login:
-        return asked.error(
-            f"not without a login: {what}", f"check the name; if it is private: rbuild login {asked.host}"
-        )
+        hint = f"check the name; if it is private: rbuild login {asked.host}"
+        return asked.error(f"without a login there is no right to {what}", hint)
     return asked.error(
         f"{described(asked.login)} has no right to {what}",
         f"check the name, ask its owner for the right, or log in as another: rbuild login {asked.host}",
     )
+
+
+def _told(scope: str) -> str:
+    """`repository:team/app:pull,push` as "pull and push team/app"; others as they are."""
+    resource, _, actions = scope.rpartition(":")
+    kind, _, name = resource.partition(":")
+    return f"{actions.replace(',', ' and ')} {name}" if kind == "repository" else scope
 
 
 def _unknown(asked: _Asked, offered: Sequence[Challenge]) -> BuildError:

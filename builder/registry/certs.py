@@ -55,7 +55,7 @@ def _roots(environ: Mapping[str, str]) -> tuple[str, ...]:
 def _given(path: str) -> str:
     """--cert-dir itself, which may hold the files of the one registry that is asked."""
     if not os.path.isdir(path):
-        raise UsageError(f"--cert-dir {path}: no such directory")
+        raise UsageError(f"--cert-dir {path}: no such directory", hint="name one with *.crt, *.cert and *.key")
     return path
 
 
@@ -102,7 +102,9 @@ def _check(path: str, kind: bytes) -> None:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     what = kind.decode().lower()
     if b"-----BEGIN " not in content or kind + b"-----" not in content:
-        raise UsageError(f"{path}: holds no {what} in PEM form", hint="it begins with -----BEGIN")
+        raise UsageError(
+            f"{path}: holds no {what} in PEM form", hint=f"such a file has a line -----BEGIN {kind.decode()}-----"
+        )
     if kind == b"PRIVATE KEY" and b"ENCRYPTED" in content:
         # OpenSSL would ask for the pass phrase on the terminal, and wait for ever where there is none.
         raise UsageError(f"{path}: the key has a pass phrase", hint="leave it without: openssl pkey -in KEY -out NEW")

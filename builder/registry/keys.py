@@ -1,7 +1,8 @@
 """Who we are to a registry: credentials by host and repository, from the files and programs where users keep them.
 
 The longest prefix of HOST/REPOSITORY that has some counts; for one prefix the order of the files does, and in a
-file its credential helper comes before its entry, as with docker.
+file its credential helper comes before its entry, as with docker. `credential-helpers` of registries.conf may put
+other helpers before, after or in place of the files.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from builder.registry.login import Login
 from builder.registry.prefixes import lookups, normal, spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from builder.registry.credential_helper import Helper
     from builder.registry.options import RegistryOptions
 
 __all__ = ["Keychain", "Login"]
 
+_FILES = "containers-auth.json"  # what registries.conf calls the files
 _IDENTITY = "<token>"  # the user name under which helpers keep identity tokens
 
 
@@ -35,6 +37,7 @@ class Keychain:
         self._guard = RLock()
         self._read: list[AuthFile] | None = None
         self._asked: dict[tuple[str, str], Login | None] = {}
+        self._helpers: tuple[str, ...] | None = None
 
     def find(self, host: str, repository: str = "", *, mirror: bool = False) -> Login | None:
         """The login for a repository of host[:port], or for the host alone; None where there is none.
@@ -45,7 +48,7 @@ class Keychain:
         if self.options.creds and not mirror:
             return Login(*self.options.creds, where="--creds")
         with self._guard:
-            found = (self._in(file, prefix) for prefix in lookups(host, repository) for file in self._files())
+            found = (login for prefix in lookups(host, repository) for login in self._all(prefix))
             return next((login for login in found if login), None)
 
     def save(self, prefix: str, login: Login) -> str:
@@ -57,36 +60,82 @@ class Keychain:
 
         prefix = normal(prefix)
         with self._guard:
-            path = next((file.path for file in self._files(missing=True) if prefix in file.prefixes()), self._usual())
-            helper = self._helper(read(path) or AuthFile(path, {}), prefix, new=True)
+            helper, path = self._keeper(prefix)
             if helper:
-                secret = login.identity_token or login.password
-                helper.store(spelled(prefix), _IDENTITY if login.identity_token else login.username, secret)
-            changed(path, lambda now: with_entry(now, prefix, None if helper else login))
+                helper.store(spelled(prefix), *_words(login))
+            if path:
+                changed(path, lambda now: with_entry(now, prefix, None if helper else login))
             self._forget()
         return helper.program if helper else path
 
     def erase(self, prefix: str) -> tuple[str, ...]:
         """Forget what is kept for this very prefix, in every file; the files and programs that had it."""
-        from builder.registry.auth_write import changed, without_entry
-
         prefix, found = normal(prefix), list[str]()
         with self._guard:
+            for name in self._order():
+                if name != _FILES:
+                    found += self._erased_by(self._program(name), prefix)
             for file in self._files(missing=True):
-                helper = self._helper(file, prefix)
-                if helper and self._ask(helper, prefix):
-                    helper.erase(spelled(prefix))
-                    found.append(helper.program)
-                if prefix in file.prefixes():
-                    found += [file.path] if file.login(prefix) else []
-                    changed(file.path, lambda now: without_entry(now, prefix))
+                found += self._erased_from(file, prefix)
             self._forget()
         return tuple(found)
+
+    def _erased_by(self, helper: Helper, prefix: str) -> list[str]:
+        if not self._ask(helper, prefix):
+            return []
+        helper.erase(spelled(prefix))
+        return [helper.program]
+
+    def _erased_from(self, file: AuthFile, prefix: str) -> list[str]:
+        from builder.registry.auth_write import changed, without_entry
+
+        helper = self._helper(file, prefix)
+        found = self._erased_by(helper, prefix) if helper else []
+        if prefix in file.prefixes():
+            found += [file.path] if file.login(prefix) else []
+            changed(file.path, lambda now: without_entry(now, prefix))
+        return found
 
     def prefixes(self) -> tuple[str, ...]:
         """All that the files have entries for."""
         with self._guard:
             return tuple(dict.fromkeys(each for file in self._files(missing=True) for each in file.prefixes()))
+
+    def _all(self, prefix: str) -> Iterator[Login | None]:
+        """What there is for one prefix, in the order of its places. Programs know hosts."""
+        for name in self._order():
+            if name == _FILES:
+                yield from (self._in(file, prefix) for file in self._files())
+            elif "/" not in prefix:
+                yield self._ask(self._program(name), prefix)
+
+    def _order(self) -> tuple[str, ...]:
+        """Names of helpers and _FILES, in the order of registries.conf; a file that is named is the only place."""
+        if self.options.authfile:
+            return (_FILES,)
+        if self._helpers is None:
+            from builder.registry.conf_files import load_conf
+
+            self._helpers = load_conf(self.options.conf, self.environ).helpers or (_FILES,)
+        return self._helpers
+
+    def _program(self, name: str) -> Helper:
+        from builder.registry.credential_helper import Helper
+
+        return Helper(name, "registries.conf", self.environ)
+
+    def _keeper(self, prefix: str) -> tuple[Helper | None, str]:
+        """The program that is to have a new login, and the file that is to have it or to know of it."""
+        first = self._order()[0]
+        if first != _FILES and "/" in prefix:
+            raise AuthError(
+                f"{prefix}: {first}, which registries.conf names, keeps credentials of whole registries alone",
+                hint="--authfile names a file for them",
+            )
+        if first != _FILES:
+            return self._program(first), ""
+        path = next((file.path for file in self._files(missing=True) if prefix in file.prefixes()), self._usual())
+        return self._helper(read(path) or AuthFile(path, {}), prefix, new=True), path
 
     def _in(self, file: AuthFile, prefix: str) -> Login | None:
         helper = self._helper(file, prefix)
@@ -121,6 +170,10 @@ class Keychain:
     def _forget(self) -> None:
         self._read = None
         self._asked.clear()
+
+
+def _words(login: Login) -> tuple[str, str]:
+    return (_IDENTITY, login.identity_token) if login.identity_token else (login.username, login.password)
 
 
 def _login(found: tuple[str, str] | None, where: str) -> Login | None:

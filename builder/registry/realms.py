@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.errors import AuthError, NetworkError
-from builder.net.address import origin_of, redacted, split
+from builder.net.address import is_loopback, origin_of, redacted, split
 from builder.registry.certs import tls_of
-from builder.registry.routes import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,7 @@ def check_realm(server: str, realm: str, options: RegistryOptions) -> None:
             f"{asking}: names a token server without TLS, {shown}: nothing is sent there",
             hint="the registry has to name it as https://…",
         )
-    if not (named.host == asking.host or is_loopback(_bracketed(named)) or _is_insecure(named, options)):
+    if not (named.host == asking.host or is_loopback(named.host) or _is_insecure(named, options)):
         raise AuthError(
             f"{asking}: names a token server without TLS on another host, {shown}: nothing is sent there",
             hint=f"if you trust the network to it: --insecure-registry {named}",
@@ -56,7 +55,3 @@ def trust(endpoint: Endpoint, realm: str, options: RegistryOptions, environ: Map
 
 def _is_insecure(named: Origin, options: RegistryOptions) -> bool:
     return not options.verify or str(named) in {host.lower() for host in options.insecure}
-
-
-def _bracketed(named: Origin) -> str:
-    return f"[{named.host}]" if ":" in named.host else named.host

@@ -46,19 +46,21 @@ class Table(NamedTuple):
 
 
 class Conf(NamedTuple):
-    """What one file says, or several together. `helpers` is None where credential-helpers is not set.
+    """What one file says, or several together. `helpers` and `search` are None where they are not set.
 
-    An alias of "" takes an earlier one back.
+    An alias of "" takes an earlier one back. `search` are the unqualified-search-registries, `searched_by` their file.
     """
 
     tables: tuple[Table, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
     helpers: tuple[str, ...] | None = None
+    search: tuple[str, ...] | None = None
+    searched_by: str = ""
 
 
 # These are read by container engines and change nothing here; docs/registries.md says why.
-_WITHOUT_EFFECT = ("unqualified-search-registries", "short-name-mode", "additional-layer-store-auth-helper")
-_TOP = ("registry", "aliases", "credential-helpers", *_WITHOUT_EFFECT)
+_WITHOUT_EFFECT = ("short-name-mode", "additional-layer-store-auth-helper")
+_TOP = ("registry", "aliases", "credential-helpers", "unqualified-search-registries", *_WITHOUT_EFFECT)
 _TABLE = ("prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only")
 _MIRROR = ("location", "insecure", "pull-from-mirror")
 _FROM_MIRROR = {"": (True, True), "all": (True, True), "tag-only": (True, False), "digest-only": (False, True)}
@@ -72,20 +74,26 @@ def parse_conf(file: str, text: str) -> Conf:
     return Conf(
         reader.tables(reader.take(top, "registry", list, [])),
         reader.aliases(reader.take(top, "aliases", dict, {})),
-        reader.helpers(top),
+        reader.names(top, "credential-helpers"),
+        reader.names(top, "unqualified-search-registries"),
+        file if "unqualified-search-registries" in top else "",
     )
 
 
 def merged(confs: Iterable[Conf]) -> Conf:
-    """Later ones win: table by table of the same prefix, alias by alias, and credential-helpers as a whole."""
+    """Later ones win: table by table of the same prefix, alias by alias, and lists as a whole."""
     tables: dict[str, Table] = {}
     aliases: dict[str, str] = {}
-    helpers: tuple[str, ...] | None = None
+    whole = Conf()
     for conf in confs:
         tables.update((table.prefix, table) for table in conf.tables)
         aliases.update(conf.aliases)
-        helpers = conf.helpers if conf.helpers is not None else helpers
-    return Conf(tuple(tables.values()), tuple((name, value) for name, value in aliases.items() if value), helpers)
+        if conf.helpers is not None:
+            whole = whole._replace(helpers=conf.helpers)
+        if conf.search is not None:
+            whole = whole._replace(search=conf.search, searched_by=conf.searched_by)
+    kept = tuple((name, value) for name, value in aliases.items() if value)
+    return whole._replace(tables=tuple(tables.values()), aliases=kept)
 
 
 def matched(prefix: str, name: str) -> int:
@@ -189,12 +197,12 @@ class _Reader:
             self._fail(name, f"the alias {name} is {value!r}", "it is a registry and a repository, without a tag")
         return value
 
-    def helpers(self, top: dict[str, Any]) -> tuple[str, ...] | None:
-        if "credential-helpers" not in top:
+    def names(self, top: dict[str, Any], key: str) -> tuple[str, ...] | None:
+        if key not in top:
             return None
-        names = self.take(top, "credential-helpers", list, [])
+        names = self.take(top, key, list, [])
         if not all(isinstance(name, str) and name and "/" not in name for name in names):
-            self._fail("credential-helpers", "credential-helpers is a list of names", 'as in ["secretservice"]')
+            self._fail(key, f"{key} is not a list of names", f"as in {key} = [{_EXAMPLES_OF_NAMES[key]}]")
         return tuple(names)
 
     def take(self, entry: Mapping[str, Any], key: str, kind: type[T], default: T) -> T:
@@ -246,6 +254,7 @@ class _Reader:
         return UsageError(f"not TOML: {said[0].lower()}{said[1:]}", span=Span(self._file, line, line, column))
 
 
+_EXAMPLES_OF_NAMES = {"credential-helpers": '"secretservice"', "unqualified-search-registries": '"docker.io"'}
 _KINDS: dict[type, str] = {bool: "true or false", str: "a string", list: "a list", dict: "a table"}
 _EXAMPLES: dict[type, str] = {bool: "true", str: '"…"', list: "[…]", dict: "{…}"}
 

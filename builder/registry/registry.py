@@ -53,10 +53,11 @@ class Registry:
         *,
         offline: bool = False,
         client: Client | None = None,
+        keychain: Keychain | None = None,
     ) -> None:
         self.client = client or Client(cancelled, environ=environ)
         self.routes = Routes(options, environ)
-        self._authorizer = Authorizer(self.client, Keychain(options, environ))
+        self._authorizer = Authorizer(self.client, keychain or Keychain(options, environ))
         self._schemes = Schemes(self.client)
         self._turns = Turns()
         self._offline = offline
@@ -69,6 +70,10 @@ class Registry:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def known(self, endpoint: Endpoint) -> bool:
+        """Whether the server has asked who we are, and was told."""
+        return self._authorizer.header(self._schemes.settled(endpoint), "pull") is not None
 
     def persist(self, what: Callable[[], T]) -> T:
         return self.client.persist(what)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError, RegistryError, UsageError
+from builder.net.address import is_loopback
 from builder.oci.reference import DEFAULT_DOMAIN, Reference, parse_reference
 from builder.registry.certs import tls_of
 from builder.registry.conf_files import load_conf
@@ -53,11 +54,25 @@ class Routes:
         return self._endpoint(reference, reference.domain, table is not None and table.insecure)
 
     def qualify(self, text: str) -> Reference:
-        """A short name is an alias of registries.conf, else one of docker.io, as with Docker."""
+        """A short name is an alias of registries.conf, else one of docker.io, as with Docker.
+
+        UsageError where unqualified-search-registries leaves docker.io out: who wrote that wants nothing from there
+        that is not asked for by its full name, and which of the others is meant would be a guess.
+        """
         written = parse_reference(text)
         name = text.partition("@")[0].removesuffix(f":{written.tag}")
+        if not is_written_short(name, written):
+            return written
         value = dict(self.conf.aliases).get(name)
-        return parse_reference(value)._replace(tag=written.tag, digest=written.digest) if value else written
+        if value:
+            return parse_reference(value)._replace(tag=written.tag, digest=written.digest)
+        if self.conf.search and DEFAULT_DOMAIN not in self.conf.search:
+            raise UsageError(
+                f"{text} is a short name, and unqualified-search-registries of {self.conf.searched_by} "
+                f"leaves {DEFAULT_DOMAIN} out",
+                hint=f"write {written} or {self.conf.search[0]}/{text}, or give it an alias there",
+            )
+        return written
 
     @cached_property
     def conf(self) -> Conf:
@@ -104,7 +119,7 @@ class Routes:
         anything = insecure or not self._options.verify or host.lower() in self._insecure
         server, login = (_HUB, _HUB_LOGIN) if host in _HUB_NAMES else (host, host)
         tls = self._trust(host, not anything)
-        plain = anything or is_loopback(host)
+        plain = anything or is_this_machine(host)
         return Endpoint(f"https://{server}", login, physical.path, registry, tls, host != registry, plain)
 
     def _trust(self, host: str, verify: bool) -> Tls:
@@ -123,17 +138,14 @@ class Routes:
         return frozenset(host.lower() for host in self._options.insecure)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether host[:port] is this machine: localhost, 127.0.0.0/8 or [::1]."""
-    from ipaddress import ip_address
+def is_written_short(name: str, meant: Reference) -> bool:
+    """Whether `name`, without tag and digest, has no registry."""
+    return meant.domain == DEFAULT_DOMAIN and name.partition("/")[0] not in _HUB_NAMES
 
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name.lower() == "localhost" or name.lower().endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+
+def is_this_machine(host: str) -> bool:
+    """Whether host[:port] is."""
+    return is_loopback(host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0])
 
 
 def _bare(prefix: str, location: str) -> tuple[bool, str]:

@@ -18,7 +18,7 @@ from builder.dockerfile.remote_source import file_name
 from builder.errors import BuildError, OfflineError
 from builder.layers.tree import DIFF, create_tree
 from builder.sources.fetched import Fetched, file_content, file_tree, identity
-from builder.sources.http_client import Client
+from builder.sources.http_client import Downloads
 from builder.store.files import create, write_all
 from builder.store.paths import store_errors
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from builder.events import Flag
+    from builder.net.client import Answer, Patience
     from builder.sources.credentials import Credentials
-    from builder.sources.http_client import Patience, Response
     from builder.store.store import Store
 
 
@@ -49,7 +49,7 @@ class HttpSource:
         patience: Patience | None = None,
     ) -> None:
         self._store = store
-        self._client = Client(credentials.for_file, cancelled, patience)
+        self._downloads = Downloads(credentials.for_file, cancelled, patience)
         self._offline = offline
 
     def fetch(self, url: str, checksum: str = "") -> Fetched:
@@ -73,7 +73,7 @@ class HttpSource:
     def _get(self, url: str, wanted: str, key: str, record: Mapping[str, str] | None) -> Fetched:
         with self._store.trees.scratch("download") as staged:
             download = _Download(url, wanted, staged)
-            self._client.get(url, _conditions(record), download.take)
+            self._downloads.get(url, _conditions(record), download.take)
             if download.record is None:
                 assert record is not None
                 if wanted and record["sha256"] != wanted:
@@ -106,7 +106,7 @@ class _Download:
         self._url, self._wanted, self._tree = url, wanted, tree
         self.record: dict[str, str] | None = None
 
-    def take(self, response: Response) -> None:
+    def take(self, response: Answer) -> None:
         if response.status == 304:
             return
         name, modified = file_name(self._url), response.headers.get("last-modified", "")
@@ -129,7 +129,7 @@ class _Download:
         values = (file_tree(content), name, digest, response.headers.get("etag", ""), modified, content[-1])
         self.record = dict(zip(_FIELDS, values, strict=True))
 
-    def _write(self, response: Response, descriptor: int) -> str:
+    def _write(self, response: Answer, descriptor: int) -> str:
         hasher = hashlib.sha256()
         while block := response.read():
             hasher.update(block)

@@ -63,8 +63,7 @@ class Resolver:
     """Pins images by name, each once: from --build-context, `first`, the store, a registry, in this order.
 
     `pinned` tells the manifest of every reference, by that and the platform, `roots` the index or manifest that every
-    name stood for. `ahead` tells what else will be wanted:
-    when the network is needed anyway, all is looked up at once.
+    name stood for. `ahead` tells what else will be wanted: when the network is needed anyway, all is looked up at once.
     """
 
     def __init__(

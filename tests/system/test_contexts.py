@@ -18,7 +18,8 @@ import pytest
 
 from builder.building import Never
 from builder.errors import NetworkError
-from builder.sources.http_client import Client, Patience
+from builder.net.client import Patience
+from builder.sources.http_client import Downloads
 from tests.support.builds import build, write_context
 from tests.support.command import tier_works
 from tests.support.web import Web
@@ -27,7 +28,7 @@ from tests.system.test_remote import archive, fails, members, piped
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.sources.http_client import Response
+    from builder.net.client import Answer
     from tests.support.command import Rbuild
 
 
@@ -184,7 +185,7 @@ def test_a_server_that_falls_silent(context: Path) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        client = Client(lambda _: None, Never(), Patience(connect=1, silence=0.3, tries=1))
+        client = Downloads(lambda _: None, Never(), Patience(connect=1, silence=0.3, tries=1))
         begin = time.monotonic()
         with pytest.raises(NetworkError, match=r"127\.0\.0\.1"):
             client.get(f"http://127.0.0.1:{listening.getsockname()[1]}/a", {}, _read_all)
@@ -194,7 +195,7 @@ def test_a_server_that_falls_silent(context: Path) -> None:
             each.close()
 
 
-def _read_all(response: Response) -> None:
+def _read_all(response: Answer) -> None:
     while response.read():
         pass
 

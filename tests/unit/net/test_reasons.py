@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from builder.net.reasons import NotTls, Refused, Unreached, Untrusted, Unwelcome, unreached
+from builder.net.reasons import ByProxy, NotTls, Refused, Unknown, Unreached, Untrusted, Unwelcome, unreached
 
 
 class Wrapped(Exception):
@@ -32,7 +32,18 @@ CASES = [
     (REFUSED, Refused, "h:1: connection refused"),
     (Wrapped("x", REFUSED), Refused, "h:1: connection refused"),
     (Wrapped(Wrapped(Wrapped(REFUSED))), Refused, "h:1: connection refused"),
-    (socket.gaierror(-2, "Name or service not known"), Unreached, "h:1: unknown host: Name or service not known"),
+    (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), Unreached, "h:1: unknown host: Temporary failure"),
+    (ByProxy("p:3128", REFUSED), Unreached, "h:1: the proxy p:3128: connection refused"),
+    (ByProxy("p:3128", TimeoutError()), Unreached, "h:1: the proxy p:3128: no answer in time"),
+    (Wrapped(ByProxy("p", socket.gaierror(-2, "no"))), Unreached, "h:1: the proxy p: unknown host: no"),
+    (OSError("Tunnel connection failed: 407 Proxy"), Unwelcome, "h:1: the proxy answers 407 Proxy"),
+    (OSError("Tunnel connection failed: 403 Forbidden"), Unwelcome, "h:1: the proxy answers 403 Forbidden"),
+    (OSError("Tunnel connection failed: 502 Bad"), Unreached, "h:1: the proxy answers 502 Bad"),
+    (
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        Unknown,
+        "h:1: unknown host: Name or service not known",
+    ),
     (TimeoutError(), Unreached, "h:1: no answer in time"),
     (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Unreached, "h:1: Connection reset by peer"),
     (OSError(errno.EHOSTUNREACH, "No route to host"), Unreached, "h:1: No route to host"),

@@ -11,10 +11,12 @@ from builder.net.tls import Tls
 from builder.oci.reference import parse_reference
 from builder.registry.endpoint import Endpoint
 from builder.registry.options import RegistryOptions
+from builder.registry.pull import pull
 from builder.registry.realms import check_realm, trust
+from builder.store.store import Store
 from tests.support.asking import Asker, Given, Start, asker, bearer, start
 from tests.support.authority import Authority
-from tests.support.registries import PASSWORD, USER, basic, serving
+from tests.support.registries import PASSWORD, USER, Registry, basic, serving
 from tests.support.token_server import TokenServer
 
 __all__ = ["asker", "start"]  # fixtures
@@ -119,6 +121,36 @@ def test_k12_a_redirected_blob_is_asked_for_without_credentials(asker: Asker, st
     assert f"redirects elsewhere, to {storage.url}/token: nothing is sent there" in error.message
     assert elsewhere.seen() == [basic(USER, PASSWORD)]
     assert storage.seen() == [None]
+
+
+def test_k12_a_pull_shows_storage_no_token(
+    asker: Asker, start: Start, plain_registry: Registry, tmp_path: Path
+) -> None:
+    """Blobs come from elsewhere, as in a cloud: the image is complete, and its storage was shown nothing."""
+    image = plain_registry.push("auth/stored", "latest", {"a": b"a"}, {"b": b"b"})
+
+    def from_behind(path: str) -> Given:
+        found = plain_registry.request("GET", path)
+        return Given(found.status, {"Content-Type": found.headers["content-type"]}, found.body)
+
+    storage = start(lambda path, seen: from_behind(path))
+
+    def answer(path: str, seen: str | None) -> Given:
+        if path.startswith("/token"):
+            return Given(200, body=b'{"token": "a-token"}')
+        if seen != "Bearer a-token":
+            return bearer(f"{registry.url}/token", service="x")
+        return Given(307, {"Location": storage.url + path}) if "/blobs/" in path else from_behind(path)
+
+    registry = start(answer)
+    asker.knows(registry.host)
+    with Store.open(str(tmp_path / "store")) as store:
+        pulled = pull(asker.open(), parse_reference(f"{registry.host}/auth/stored"), store)
+        assert pulled.digest == image.digest
+        assert all(store.blobs.has(digest) for digest in (image.config, *image.layers))
+    assert len(storage.asked) >= 3
+    assert set(storage.seen()) == {None}
+    assert basic(USER, PASSWORD) in registry.seen()
 
 
 def test_k12_an_identity_token_follows_no_redirect_at_all(asker: Asker, start: Start) -> None:

@@ -251,6 +251,31 @@ def test_a_helper_of_one_registry_comes_before_the_common_one(home: Home) -> Non
     assert home.find("quay.io/team/a") == ("bob", "t")
 
 
+def test_helpers_of_registries_conf(home: Home) -> None:
+    """Before, after and in place of the files; they keep whole hosts."""
+    home.helper({"quay.io": ["helper", "s"], "only.example": ["helper", "s"]})
+    home.write(home.docker, {"auths": {name: {"auth": auth()} for name in ("quay.io", "quay.io/team", "b.example")}})
+    conf = home.directory / ".config/containers/registries.conf"
+
+    home.write(conf, 'credential-helpers = ["containers-auth.json", "test"]')
+    assert home.find("quay.io/a") == ("ann", SECRET)
+    assert home.find("only.example/a") == ("helper", "s")
+    home.write(conf, 'credential-helpers = ["test", "containers-auth.json"]')
+    assert home.find("quay.io/a") == ("helper", "s")
+    assert home.find("quay.io/team/a") == ("ann", SECRET)
+    assert home.find("b.example/a") == ("ann", SECRET)
+    assert home.find("only.example/a", authfile=str(home.docker)) is None
+    home.write(conf, 'credential-helpers = ["test"]')
+    assert home.find("b.example/a") is None
+
+    assert home.keys().save("new.example", Login("new", "pw")) == "docker-credential-test"
+    assert home.memory()["new.example"] == ["new", "pw"]
+    with pytest.raises(AuthError, match="keeps credentials of whole registries alone"):
+        home.keys().save("new.example/team", Login("new", "pw"))
+    assert home.keys().erase("quay.io") == ("docker-credential-test", str(home.docker))
+    assert "quay.io" not in home.memory()
+
+
 @pytest.mark.parametrize(
     ("memory", "fault"),
     [

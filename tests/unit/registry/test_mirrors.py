@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import threading
 import time
@@ -11,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from builder.errors import NetworkError, RegistryError
+from builder.errors import AuthError, NetworkError, RegistryError
 from builder.net.client import Client, Patience
 from builder.oci.reference import parse_reference
 from builder.registry.options import RegistryOptions
 from builder.registry.registry import Registry
 from tests.support.authority import Authority
+from tests.support.registries import PASSWORD, USER
 from tests.support.registries import Registry as Server
 
 Open = Callable[..., Registry]
@@ -117,6 +120,29 @@ def test_the_last_error_tells_of_all_that_was_tried(opened: Open, plain_registry
     assert "the certificate is not trusted" in third
 
 
+def test_a_mirror_s_own_credentials_are_shown_to_it_alone(
+    opened: Open, plain_registry: Server, password_registry: Server, tmp_path: Path
+) -> None:
+    """Those of the registry, or of the command line, are for the registry: to a mirror they would be told away."""
+    plain, secret = (server.push("mirrors/auth") for server in (plain_registry, password_registry))
+    text = mirrored(plain_registry.host, f"location = '{password_registry.host}'")
+
+    def authfile(host: str) -> str:
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        path = tmp_path / "auth.json"
+        path.write_text(json.dumps({"auths": {host: {"auth": login}}}))
+        return str(path)
+
+    own = opened(text, authfile=authfile(password_registry.host))
+    assert who(own, plain.reference) == (password_registry.host, secret.digest)
+    others = opened(text, authfile=authfile(plain_registry.host))
+    assert who(others, plain.reference) == (plain_registry.host, plain.digest)
+    given = opened(text, creds=(USER, PASSWORD))
+    assert who(given, plain.reference) == (plain_registry.host, plain.digest)
+    direct = opened(creds=(USER, PASSWORD))
+    assert who(direct, secret.reference) == (password_registry.host, secret.digest)
+
+
 def test_a_registry_that_is_blocked_is_not_asked(opened: Open, plain_registry: Server, tmp_path: Path) -> None:
     pushed = plain_registry.push("mirrors/blocked")
     before = len(plain_registry.requests())
@@ -134,3 +160,11 @@ def test_a_server_that_is_not_there_is_named_with_the_step_and_what_to_do(opened
     with pytest.raises(NetworkError, match=f"^{host}: GET manifest mirrors/x:1: connection refused$") as caught:
         who(opened(), f"{host}/mirrors/x:1")
     assert caught.value.hint
+
+
+def test_a_registry_that_wants_to_know_who_asks_says_so(opened: Open, password_registry: Server) -> None:
+    host = password_registry.host
+
+    with pytest.raises(AuthError, match=f"^{host}: GET manifest mirrors/x:1: ") as caught:
+        who(opened(), f"{host}/mirrors/x:1")
+    assert f"rbuild login {host}" in (caught.value.hint or "")

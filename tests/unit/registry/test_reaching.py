@@ -41,7 +41,7 @@ def reached(host: str, environ: dict[str, str] | None = None, **options: Any) ->
 def as_another_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Loopback is not known as such: what holds is what holds for any server."""
     with monkeypatch.context() as patch:
-        patch.setattr("builder.registry.routes.is_loopback", lambda host: False)
+        patch.setattr("builder.registry.routes.is_this_machine", lambda host: False)
         yield
 
 

@@ -58,6 +58,7 @@ def test_everything_that_the_manual_has_is_read() -> None:
     )
     assert conf.aliases == (("team/app", "registry.com/team/app"), ("gone", ""))
     assert conf.helpers == ("containers-auth.json", "secretservice")
+    assert (conf.search, conf.searched_by) == (("example.com",), "f")
 
 
 def test_an_empty_file_says_nothing() -> None:
@@ -104,8 +105,9 @@ FAULTS = [
     ("[aliases]\na = 'b'", "the alias a is 'b'", 2),
     ("[aliases]\na = 'b.c/d:1'", "the alias a is 'b.c/d:1'", 2),
     ("[aliases]\na = 1", "the alias a is not a string", 2),
+    ("unqualified-search-registries = [1]", "unqualified-search-registries is not a list of names", 1),
     ("credential-helpers = 'x'", "credential-helpers is not a list", 1),
-    ("credential-helpers = ['../x']", "credential-helpers is a list of names", 1),
+    ("credential-helpers = ['../x']", "credential-helpers is not a list of names", 1),
 ]
 
 
@@ -187,3 +189,6 @@ def test_later_files_win_table_by_table_and_alias_by_alias() -> None:
 
     assert found == Conf((Table("a.b"), Table("c.d"), Table("e.f")), (("y", "c.d/y"),), ("one",))
     assert merged([first, Conf(helpers=())]).helpers == ()
+    one, two = Conf(search=("a.b",), searched_by="1"), Conf(search=(), searched_by="2")
+    assert merged([one, two, Conf()]) == two
+    assert merged([two, one]) == one

@@ -12,7 +12,7 @@ from builder.net.tls import Tls
 from builder.oci.reference import parse_reference
 from builder.registry.endpoint import Endpoint
 from builder.registry.options import RegistryOptions
-from builder.registry.routes import Routes, is_loopback
+from builder.registry.routes import Routes, is_this_machine
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -245,10 +245,27 @@ def test_short_names_are_aliases_or_of_docker_hub(tmp_path: Path, text: str, mea
     assert str(routes(tmp_path, ALIASES).qualify(text)) == meant
 
 
-def test_search_registries_do_not_change_what_a_name_means(tmp_path: Path) -> None:
-    found = routes(tmp_path, "unqualified-search-registries = ['a.b', 'c.d']\nshort-name-mode = 'enforcing'\n")
+@pytest.mark.parametrize("search", ["[]", "['docker.io']", "['a.b', 'docker.io']"])
+def test_search_registries_with_docker_hub_do_not_change_what_a_name_means(tmp_path: Path, search: str) -> None:
+    found = routes(tmp_path, f"unqualified-search-registries = {search}\nshort-name-mode = 'enforcing'\n")
 
     assert str(found.qualify("golang")) == "docker.io/library/golang"
+
+
+def test_search_registries_without_docker_hub_forbid_short_names(tmp_path: Path) -> None:
+    """Else an image of the company's would be looked for at Docker Hub, where anybody may have taken its name."""
+    found = routes(tmp_path, "unqualified-search-registries = ['a.b', 'c.d']\n" + ALIASES)
+
+    with pytest.raises(UsageError) as caught:
+        found.qualify("team/tool:1")
+    where = tmp_path / "registries.conf"
+    assert caught.value.message == (
+        f"team/tool:1 is a short name, and unqualified-search-registries of {where} leaves docker.io out"
+    )
+    assert caught.value.hint == "write docker.io/team/tool:1 or a.b/team/tool:1, or give it an alias there"
+    assert str(found.qualify("team/app:1")) == "registry.corp:5000/apps/app:1"
+    assert str(found.qualify("docker.io/golang")) == "docker.io/library/golang"
+    assert str(found.qualify("x.y/golang")) == "x.y/golang"
 
 
 def test_trust_is_that_of_the_host_asked(tmp_path: Path) -> None:
@@ -267,9 +284,9 @@ def test_trust_is_that_of_the_host_asked(tmp_path: Path) -> None:
     "host", ["localhost", "LOCALHOST:80", "a.localhost:5", "127.3.2.1:5000", "[::1]", "[::1]:5000"]
 )
 def test_this_machine_is_recognized(host: str) -> None:
-    assert is_loopback(host)
+    assert is_this_machine(host)
 
 
 @pytest.mark.parametrize("host", ["localhost.x", "127.0.0.1.x", "xlocalhost", "128.0.0.1", "[::2]:5000", "1270.0.0.1"])
 def test_other_machines_are_not_this_one(host: str) -> None:
-    assert not is_loopback(host)
+    assert not is_this_machine(host)
