@@ -70,6 +70,10 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
     kernel allows that only while the process has one thread.
     """
     begin = time.monotonic()
+    if request.outputs:
+        from builder.exporters.spec import check_platforms
+
+        check_platforms(request.outputs, len(request.platforms))
     authorities = _authorities(request.build_ca)
     with Store.open(request.store) as store, Planned(request, store, cancelled or Never()) as planned:
         if request.offline:

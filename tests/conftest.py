@@ -35,7 +35,10 @@ def never_the_users_own_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     """Nothing that a test forgets to say can reach the store, or follow the settings, of who runs it."""
     monkeypatch.setenv("RBUILD_STORE", str(tmp_path_factory.getbasetemp() / "forgotten-store"))
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", os.devnull)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path_factory.getbasetemp() / "forgotten-docker"))
+    docker = tmp_path_factory.getbasetemp() / "forgotten-docker"
+    docker.mkdir(exist_ok=True)
+    (docker / "config.json").write_text("{}")  # podman and buildah want the file that the variable speaks of
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker))
     for name in ("RBUILD_ISOLATION", "SOURCE_DATE_EPOCH"):
         monkeypatch.delenv(name, raising=False)
 

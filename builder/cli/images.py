@@ -41,7 +41,7 @@ def images(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
     store = doors.open_store(arguments.one("store"))
-    found = [_find(store, text, doors) for text in arguments.operands]
+    found = [find(store, text, doors) for text in arguments.operands]
     documents = [
         {"reference": name, "digest": descriptor.digest, **_documents(store, descriptor)} for name, descriptor in found
     ]
@@ -53,7 +53,7 @@ def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
 def remove(arguments: Arguments, console: Console, doors: Doors) -> int:
     """Removes every tag named, or none when one of them is not there."""
     store = doors.open_store(arguments.one("store"))
-    names = [_find(store, text, doors)[0] for text in arguments.operands]
+    names = [find(store, text, doors)[0] for text in arguments.operands]
     for name in dict.fromkeys(names):
         store.tags.remove(name)
         console.out(f"removed {name}\n")
@@ -66,7 +66,7 @@ def tag(arguments: Arguments, console: Console, doors: Doors) -> int:
     reference = _reference(target, doors)
     if reference.digest:
         raise UsageError(f"{target}: a tag cannot carry a digest")
-    store.tags.set(str(reference), _find(store, source, doors)[1])
+    store.tags.set(str(reference), find(store, source, doors)[1])
     return 0
 
 
@@ -81,7 +81,7 @@ def _reference(text: str, doors: Doors) -> Reference:
         raise UsageError(error.message, hint=error.hint) from error
 
 
-def _find(store: Store, text: str, doors: Doors) -> tuple[str, Descriptor]:
+def find(store: Store, text: str, doors: Doors) -> tuple[str, Descriptor]:
     tags = _tags(store)
     hexadecimal = text.removeprefix("sha256:")
     if len(hexadecimal) >= 12 and not set(hexadecimal) - set("0123456789abcdef"):

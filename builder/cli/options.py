@@ -329,6 +329,28 @@ COMMANDS: tuple[Command, ...] = (
         most=1,
     ),
     Command(
+        "save",
+        "Write images of the store to one archive, for rbuild, docker, podman and skopeo.",
+        "builder.cli.save:run",
+        (
+            Option(("--output", "-o"), VALUE, "FILE|-", "The archive. Default: -, standard output."),
+            Option(
+                ("--format",),
+                VALUE,
+                "FORM",
+                "docker-archive, which is an OCI archive too and holds one platform, or oci-archive. "
+                "Default: docker-archive.",
+                ("docker-archive", "oci-archive"),
+            ),
+            Option(("--platform",), VALUE, "OS/ARCH", "Of an image of several platforms, this one."),
+            STORE,
+            HELP,
+        ),
+        "REF...",
+        least=1,
+        most=None,
+    ),
+    Command(
         "login",
         "Try credentials at a registry, and keep them. Default: docker.io.",
         "builder.cli.login:login",

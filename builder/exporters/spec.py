@@ -8,6 +8,8 @@ from builder.errors import NotSupported, UsageError
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.layers.codec import Compression
 
 KINDS = ("oci", "docker", "tar", "local")
@@ -65,6 +67,15 @@ def parse_output(text: str) -> Output:
     if output.is_directory and output.dest == "-":
         raise UsageError(f"-o {text}: a directory is written, so dest= has to name it")
     return output
+
+
+def check_platforms(outputs: Sequence[Output], count: int) -> None:
+    """UsageError for an output that cannot hold as many platforms, before any of them is built."""
+    if count > 1 and any(output.kind == "docker" for output in outputs):
+        raise UsageError(
+            f"-o type=docker: a docker archive holds one platform, and {count} are built",
+            hint="write -o type=oci, or build one platform at a time",
+        )
 
 
 def _fields(text: str) -> dict[str, str]:

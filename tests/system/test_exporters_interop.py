@@ -123,9 +123,11 @@ def test_what_podman_saves_is_loaded(
     for form in ("docker-archive", "oci-archive"):
         run(*podman, "save", "--format", form, "-o", tmp_path / form, NAME)
         (loaded,) = load(str(tmp_path / form), other)
-        config = read_config(other.blobs, read_manifest(other.blobs, loaded.descriptor))
+        manifest = read_manifest(other.blobs, loaded.descriptor)
+        config = read_config(other.blobs, manifest)
 
         assert loaded.name == NAME
+        assert manifest.config.digest == read_manifest(image.blobs, image.manifest).config.digest
         assert (config.cmd, config.user, config.volumes) == (("/hello",), "1:1", ("/data",))
         assert config.diff_ids == read_config(image.blobs, read_manifest(image.blobs, image.manifest)).diff_ids
 

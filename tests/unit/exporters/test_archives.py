@@ -131,6 +131,37 @@ def test_of_an_index_dockers_archive_takes_the_machines_own_image(store: Store, 
     assert json.loads(found["index.json"])["manifests"][0]["digest"] == mine.digest
 
 
+def test_two_platforms_do_not_fit_into_dockers_archive(store: Store, tmp_path: Path) -> None:
+    mine = put_image(store, {"a": b"1"}).manifest._replace(platform=host())
+    other = put_image(store, {"a": b"2"}).manifest._replace(platform=Platform("linux", "other"))
+    index = store.blobs.put_bytes(mediatypes.INDEX, Index((other, mine)).encode())
+    with pytest.raises(ExportError, match="holds one platform, and the image is for linux/other, ") as caught:
+        export(StoredImage(store.blobs, index), tmp_path / "docker", docker=True)
+    assert caught.value.hint == "choose one with --platform, or write an OCI archive"
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_several_images_share_an_archive(store: Store, tmp_path: Path) -> None:
+    """What they share is in it once; a tag that two of them have is written as the whole name."""
+    names = [(parse_reference(name).or_latest() for name in text.split()) for text in ("app:1 app:2", "web:3", "db:1")]
+    layers: list[list[dict[str, bytes]]] = [[{"a": b"1"}], [{"a": b"1"}, {"b": b"2"}], [{"c": b"3"}]]
+    built = [put_image(store, *files).manifest for files in layers]
+    images = [StoredImage(store.blobs, *pair) for pair in zip(built, map(tuple, names), strict=True)]
+
+    def refs(count: int) -> list[str]:
+        ArchiveExporter(str(tmp_path / "a"), docker=True).export_all(images[:count], io.BytesIO())
+        found = members((tmp_path / "a").read_bytes())
+        described = json.loads(found["manifest.json"])
+        assert [image["RepoTags"] for image in described] == [["app:1", "app:2"], ["web:3"], ["db:1"]][:count]
+        assert described[0]["Layers"][0] == described[1]["Layers"][0]
+        entries = json.loads(found["index.json"])["manifests"]
+        return [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in entries]
+
+    assert refs(2) == ["1", "2", "3"]
+    library = "docker.io/library/"
+    assert refs(3) == [f"{library}app:1", f"{library}app:2", f"{library}web:3", f"{library}db:1"]
+
+
 def failing(store: Store, image: StoredImage) -> StoredImage:
     """The image with a damaged layer, as another process sees it."""
     layer = parse_manifest(store.blobs.read(image.manifest)).layers[-1]
