@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from builder.errors import Span
     from builder.events import Emit, Flag
     from builder.executor.authorities import Authorities
-    from builder.exporters.exporter import Rootfs
+    from builder.exporters.exporter import Exporter, Rootfs
     from builder.exporters.spec import Output
     from builder.images import Built
     from builder.layers.codec import Compression
@@ -81,9 +81,10 @@ def build(request: BuildRequest, emit: Emit = nobody, cancelled: Flag | None = N
         work = _Work(request, planned, store, emit, cancelled or Never(), authorities)
         try:
             built = work.built(request.compression)
-            work.publish(built)
-            for output in request.outputs:
-                work.export(output)
+            if [output.kind for output in request.outputs] != ["cacheonly"]:
+                work.publish(built)
+                for output in request.outputs:
+                    work.export(output)
         except BuildError as error:
             work.secrets.mask_error(error)
             raise
@@ -208,15 +209,25 @@ class _Work:
         """Write one output; `compression=` of it may ask for layers of another kind than the store's image has."""
         import sys
 
-        from builder.exporters.exporter import StoredImage, exporter_for, output_names
+        from builder.exporters.exporter import StoredImage, output_names
 
         built = self.built(output.compression or self._request.compression)
         self._put(built)
         own = self._annotations.of("index-descriptor")
         result = built.result.annotated(*own) if own else built.result
         stored = StoredImage(self._store.blobs, result, output_names(output, tuple(self.tags)))
-        exporter_for(output, self._roots()).export(stored, sys.stdout.buffer)
-        self._emit(events.Exported(time.monotonic(), output.kind, output.dest, built.result.digest))
+        self._exporter(output).export(stored, sys.stdout.buffer)
+        if not output.is_image:
+            self._emit(events.Exported(time.monotonic(), output.kind, output.dest, built.result.digest))
+
+    def _exporter(self, output: Output) -> Exporter:
+        if output.is_image:
+            from builder.exporters.image import ImageExporter
+
+            return ImageExporter(output, self._store, self._request.registry, self._emit, self._cancelled)
+        from builder.exporters.exporter import exporter_for
+
+        return exporter_for(output, self._roots())
 
     def _roots(self) -> list[tuple[str, Rootfs]]:
         """The root file system of each platform, for outputs that hold it and not its layers."""

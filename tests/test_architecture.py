@@ -42,10 +42,11 @@ MAY_IMPORT = {
     "building": f"{GROUND} request planning images packing announcing graph net registry store layers sandbox "
     "dockerfile solver snapshots sources exporters executor",
     "locking": f"{GROUND} request needs planning store dockerfile sources",
+    "copying": f"{GROUND} net registry store layers sources exporters",
     "bundling": f"{GROUND} request planning graph registry store layers dockerfile sources exporters executor",
     "progress": "values errors events",
-    "cli": f"{GROUND} progress request building locking bundling dockerfile net registry store layers sandbox sources "
-    "exporters",
+    "cli": f"{GROUND} progress request building locking bundling copying dockerfile net registry store layers sandbox "
+    "sources exporters",
 }
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.

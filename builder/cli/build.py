@@ -42,7 +42,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 def _check_destinations(request: BuildRequest, files: results.Files) -> None:
     """Two results in one file would leave the last one, and no word of the other."""
-    named = [("--output", output.dest) for output in request.outputs if output.dest != "-"]
+    named = [("--output", output.dest) for output in request.outputs if output.dest not in ("-", "")]
     named += [(f"--{name}", path) for name, path in (("iidfile", files.iid), ("metadata-file", files.metadata)) if path]
     seen: dict[str, str] = {}
     for option, path in named:

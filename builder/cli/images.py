@@ -40,14 +40,29 @@ def images(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 
 def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
+    if arguments.flag("remote"):
+        from builder.cli import remote
+
+        return remote.inspect(arguments, console, doors)
     store = doors.open_store(arguments.one("store"))
-    found = [find(store, text, doors) for text in arguments.operands]
+    found = [_narrowed(store, find(store, text, doors), arguments) for text in arguments.operands]
+    if arguments.flag("raw"):
+        console.out("".join(store.blobs.read(descriptor).decode() for _, descriptor in found))
+        return 0
     documents = [
         {"reference": name, "digest": descriptor.digest, **_documents(store, descriptor)} for name, descriptor in found
     ]
     shown = documents[0] if len(documents) == 1 else documents
     console.out(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     return 0
+
+
+def _narrowed(store: Store, found: tuple[str, Descriptor], arguments: Arguments) -> tuple[str, Descriptor]:
+    from builder.cli.push import platform_of
+    from builder.store.images import choose_manifest
+
+    platform = platform_of(arguments)
+    return (found[0], choose_manifest(store.blobs, found[1], platform)) if platform else found
 
 
 def remove(arguments: Arguments, console: Console, doors: Doors) -> int:

@@ -168,7 +168,7 @@ REQUEST = (
     STORE,
 )
 
-_LOOKED_UP = "file target build-arg build-context platform allow secret ssh pull offline lock"
+_LOOKED_UP = "file build-arg build-context allow secret ssh offline lock"
 ALL = "*"
 LOCK = (
     Option(
@@ -180,6 +180,17 @@ LOCK = (
         loose=True,
     ),
     Option(("--check",), FLAG, help="Write nothing; exit 1 when the lock file is out of date."),
+    Option(("--target",), VALUE, "STAGE", "Lock what this stage needs. Default: what all of them need."),
+    Option(
+        ("--platform",), REPEAT, "OS/ARCH[,…]", "Lock for these. Default: those of the lock file, else this machine's."
+    ),
+    Option(
+        ("--pull",),
+        VALUE,
+        "POLICY",
+        "Ask registries: missing, always, newer or never. Default: missing, with --update newer.",
+        implied="always",
+    ),
     *(option for option in REQUEST if option.name in _LOOKED_UP.split()),
     PROGRESS,
     *REGISTRY,
@@ -198,8 +209,10 @@ REPORT = (
         ("--output", "-o"),
         REPEAT,
         "SPEC",
-        "Write the result: type=oci|docker|tar|local,dest=PATH. May be repeated.",
+        "Write the result: type=oci|docker|tar|local,dest=PATH or type=image|registry,name=NAME. May be repeated.",
     ),
+    Option(("--push",), FLAG, help="Push the image to the registries of its names (-t) at the end."),
+    Option(("--load",), FLAG, help="The image is put into the store, as it always is."),
     Option(("--iidfile",), VALUE, "FILE", "Write the image ID to FILE: the digest of the config, or of the index."),
     Option(("--metadata-file",), VALUE, "FILE", "Write digests and names of the result to FILE, as JSON."),
     PROGRESS,
@@ -210,8 +223,8 @@ REPORT = (
 _DOCKER = refused(
     "--attest --builder --cache-from --cache-to --cgroup-parent "
     "--compress --cpu-period --cpu-quota --cpu-shares/-c --cpuset-cpus --cpuset-mems --debug/-D "
-    "--detach --disable-content-trust --force-rm --group --invoke --load --memory/-m --memory-swap "
-    "--policy --print --provenance --proxy-network --push --resource --rm --root "
+    "--detach --disable-content-trust --force-rm --group --invoke --memory/-m --memory-swap "
+    "--policy --print --provenance --proxy-network --resource --rm --root "
     "--sbom --security-opt --server-config --squash "
 )
 # buildah build, and podman build on top of it
@@ -266,6 +279,37 @@ _BUNDLE = (
     HELP,
 )
 
+ONE_PLATFORM = Option(("--platform",), VALUE, "OS/ARCH", "Of an index, take the image for this platform alone.")
+QUIET = Option(("--quiet", "-q"), FLAG, help="No progress; print the digests alone.")
+_PUSH = (
+    Option(("--each",), FLAG, help="Push every REF under its own name."),
+    ONE_PLATFORM,
+    Option(("--digestfile",), VALUE, "FILE", "Write the digests of what was pushed to FILE, one a line."),
+    PROGRESS,
+    QUIET,
+    *REGISTRY,
+    STORE,
+    HELP,
+)
+_COPY = (
+    ONE_PLATFORM,
+    Option(("--all",), FLAG, help="Of an index, take the images for all platforms. This is the default."),
+    Option(("--digestfile",), VALUE, "FILE", "Write the digest of what was copied to FILE."),
+    PROGRESS,
+    QUIET,
+    *REGISTRY,
+    STORE,
+    HELP,
+)
+_REMOTE = (
+    Option(("--remote",), FLAG, help="Ask the registries, not the store."),
+    Option(("--raw",), FLAG, help="Print the bytes of the manifest or index as they are."),
+    ONE_PLATFORM,
+    *REGISTRY,
+    STORE,
+    HELP,
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "build",
@@ -311,7 +355,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             Option(("--all-platforms",), FLAG, help="Bring the images for all platforms."),
             PROGRESS,
-            Option(("--quiet", "-q"), FLAG, help="No progress; print the digests alone."),
+            QUIET,
             *REGISTRY,
             STORE,
             HELP,
@@ -319,6 +363,41 @@ COMMANDS: tuple[Command, ...] = (
         "REF...",
         least=1,
         most=None,
+    ),
+    Command("push", "Send images of the store to registries.", "builder.cli.push:run", _PUSH, "REF [DEST]", 1, None),
+    Command(
+        "copy",
+        "Copy an image between registries, OCI layouts (oci-layout://PATH[:TAG]) and the store (store://REF).",
+        "builder.cli.copy:run",
+        _COPY,
+        "SRC DST",
+        2,
+        2,
+    ),
+    Command(
+        "ls-tags",
+        "List the tags of a repository.",
+        "builder.cli.remote:tags",
+        (JSON, *REGISTRY, HELP),
+        "REPOSITORY",
+        1,
+        1,
+    ),
+    Command(
+        "manifest",
+        "manifest create: make an index of images, one for each platform, in the store.",
+        "builder.cli.manifest:run",
+        (
+            Option(("--annotation",), REPEAT, "KEY=VALUE", "Annotate the index. May be repeated."),
+            PROGRESS,
+            QUIET,
+            *REGISTRY,
+            STORE,
+            HELP,
+        ),
+        "create NAME REF...",
+        3,
+        None,
     ),
     Command(
         "bundle",
@@ -375,7 +454,7 @@ COMMANDS: tuple[Command, ...] = (
         "inspect",
         "Print the config and manifest of images, as JSON.",
         "builder.cli.images:inspect",
-        (STORE, HELP),
+        _REMOTE,
         "REF...",
         least=1,
         most=None,

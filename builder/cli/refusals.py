@@ -18,7 +18,7 @@ _PLATFORM = "--platform OS/ARCH[/VARIANT]"
 _ALWAYS = "it is always so here: leave it away"
 
 _HINTS = {
-    _STORE: "load push manifest",
+    _STORE: "manifest",
     _DAEMON: "builder detach root server-config group disable-content-trust",
     _LIMITS: "cgroup-parent cpu-period cpu-quota cpu-shares cpuset-cpus cpuset-mems memory memory-swap",
     _CACHE: "cache-from cache-to cache-ttl blob-cache",

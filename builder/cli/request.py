@@ -34,7 +34,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         build_args=_build_args(arguments, environ),
         labels=tuple((key, value or "") for key, value in arguments.pairs("label")),
         build_contexts=tuple((key, value or "") for key, value in arguments.pairs("build-context")),
-        outputs=tuple(_output(text, doors) for text in arguments.all("output")),
+        outputs=_outputs(arguments, doors),
         store=arguments.one("store"),
         isolation=_isolation(arguments, environ),
         jobs=_jobs(arguments.one("jobs")),
@@ -135,6 +135,28 @@ def _tag(text: str, doors: Doors) -> str:
     if reference.digest:
         raise UsageError(f"--tag {text}: a tag cannot carry a digest")
     return text
+
+
+def _outputs(arguments: Arguments, doors: Doors) -> tuple[Output, ...]:
+    """--push is short for -o type=image,push=true, or makes the images among the outputs pushed ones."""
+    outputs = [_output(text, doors) for text in arguments.all("output")]
+    if len(outputs) > 1 and any(output.kind == "cacheonly" for output in outputs):
+        raise UsageError("-o type=cacheonly writes nothing: there can be no other --output beside it")
+    if arguments.flag("push"):
+        images = [output for output in outputs if output.is_image]
+        outputs = [output.pushing() if output.is_image else output for output in outputs]
+        outputs += [] if images else [_output("type=registry", doors)]
+    for output in outputs:
+        _check_push(output, arguments)
+    return tuple(outputs)
+
+
+def _check_push(output: Output, arguments: Arguments) -> None:
+    """Known now, and not after an hour of building."""
+    if output.is_image and not (output.get("name") or arguments.all("tag")):
+        raise UsageError(f"-o type={output.kind}: the image has no name", hint="give it one: -t HOST/REPOSITORY:TAG")
+    if output.pushes and arguments.flag("offline"):
+        raise UsageError("--offline forbids what --push asks for", hint="rbuild push REF does it later")
 
 
 def _output(text: str, doors: Doors) -> Output:

@@ -34,7 +34,7 @@ def entries(image: StoredImage) -> tuple[Descriptor, ...]:
         for name in (name.or_latest() for name in image.names)
         if name.tag
     )
-    return named or (target.annotated((REF_NAME, _UNNAMED)),)
+    return named or (target.annotated((REF_NAME, given.annotation(REF_NAME) or _UNNAMED)),)
 
 
 class LayoutExporter:

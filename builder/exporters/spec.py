@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from builder.errors import NotSupported, UsageError
+from builder.errors import DocumentError, UsageError
+from builder.oci.reference import parse_reference
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -12,20 +13,27 @@ if TYPE_CHECKING:
 
     from builder.layers.codec import Compression
 
-KINDS = ("oci", "docker", "tar", "local")
+KINDS = ("oci", "docker", "tar", "local", "image", "registry", "cacheonly")
+_IMAGE = ("name", "push", "push-by-digest", "name-canonical", "compression", "oci-mediatypes")
 _KEYS = {
     "oci": ("tar", "name", "compression"),
     "docker": ("name", "compression"),
     "tar": ("platform-split",),
     "local": ("platform-split",),
+    "image": _IMAGE,
+    "registry": _IMAGE,
+    "cacheonly": (),
 }
+_WITHOUT_DEST = ("image", "registry", "cacheonly")
+_FLAGS = ("tar", "platform-split", "push", "push-by-digest", "name-canonical", "oci-mediatypes")
 _COMPRESSIONS = ("gzip", "zstd", "none", "uncompressed")
 _TRUE, _FALSE = ("1", "t", "true", "yes"), ("0", "f", "false", "no")
-_LATER = ("image", "registry", "cacheonly")
 
 
 class Output(NamedTuple):
-    """`dest` is a path, or "-" for standard output. `attributes` are sorted and checked, in one spelling."""
+    """`dest` is a path, "-" for standard output, "" for what has none.
+
+    `attributes` are sorted and checked, in one spelling."""
 
     kind: str
     dest: str
@@ -45,6 +53,19 @@ class Output(NamedTuple):
         return self.kind in ("tar", "local")
 
     @property
+    def is_image(self) -> bool:
+        """Whether the output is the image by its names: in the store, and in their registries if it `pushes`."""
+        return self.kind in ("image", "registry")
+
+    @property
+    def pushes(self) -> bool:
+        return self.is_image and self.get("push") == "true"
+
+    def pushing(self) -> Output:
+        """The same, pushed in any case."""
+        return self._replace(attributes=tuple(sorted({**dict(self.attributes), "push": "true"}.items())))
+
+    @property
     def is_directory(self) -> bool:
         return self.kind == "local" or self.get("tar") == "false"
 
@@ -58,15 +79,22 @@ def parse_output(text: str) -> Output:
         return Output("tar", "-") if text == "-" else Output("local", text)
     fields = _fields(text)
     kind = fields.pop("type", "")
-    dest = fields.pop("dest", "-")
     _check_kind(kind, text)
-    if not dest:
+    dest = "" if kind in _WITHOUT_DEST else fields.pop("dest", "-")
+    if not dest and kind not in _WITHOUT_DEST:
         raise UsageError(f"-o {text}: dest= is empty", hint="name a file or directory, or - for standard output")
     attributes = tuple(sorted((key, _attribute(kind, key, value)) for key, value in fields.items()))
     output = Output(kind, dest, attributes)
     if output.is_directory and output.dest == "-":
         raise UsageError(f"-o {text}: a directory is written, so dest= has to name it")
-    return output
+    _check_digest_only(output, text)
+    return output.pushing() if kind == "registry" else output
+
+
+def _check_digest_only(output: Output, text: str) -> None:
+    for name in output.get("name").split(",") if output.get("push-by-digest") == "true" else ():
+        if ":" in name.rpartition("/")[2]:
+            raise UsageError(f"-o {text}: {name} has a tag, but push-by-digest sets none", hint="name the repository")
 
 
 def check_platforms(outputs: Sequence[Output], count: int) -> None:
@@ -94,8 +122,6 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _check_kind(kind: str, text: str) -> None:
-    if kind in _LATER:
-        raise NotSupported(f"-o {text}: type={kind} is not supported yet", hint=f"known are {', '.join(KINDS)}")
     if kind not in KINDS:
         missing = "type= is missing" if not kind else f"unknown type {kind!r}"
         raise UsageError(f"-o {text}: {missing}", hint=f"known are {', '.join(KINDS)}")
@@ -103,13 +129,34 @@ def _check_kind(kind: str, text: str) -> None:
 
 def _attribute(kind: str, key: str, value: str) -> str:
     if key not in _KEYS[kind]:
-        known = ", ".join(("type", "dest", *_KEYS[kind]))
+        known = ", ".join(("type", *(() if kind in _WITHOUT_DEST else ("dest",)), *_KEYS[kind]))
         raise UsageError(f"-o type={kind}: {key}= is unknown or not supported yet", hint=f"known are {known}")
-    if key in ("tar", "platform-split"):
-        return _boolean(key, value)
+    if key in _FLAGS:
+        return _flag(kind, key, value)
+    if key == "name":
+        return _names(value)
     if key == "compression" and value not in _COMPRESSIONS:
         raise UsageError(f"compression={value} is unknown", hint=f"known are {', '.join(_COMPRESSIONS)}")
     return "none" if value == "uncompressed" else value
+
+
+def _flag(kind: str, key: str, value: str) -> str:
+    found = _boolean(key, value)
+    if (key, found) == ("oci-mediatypes", "false"):
+        raise UsageError("oci-mediatypes=false: documents are always OCI's", hint="leave it away")
+    if (kind, key, found) == ("registry", "push", "false"):
+        raise UsageError("type=registry pushes: push=false contradicts it", hint="type=image names it in the store")
+    return found
+
+
+def _names(value: str) -> str:
+    """Refused now what would fail at the end of the build."""
+    for name in filter(None, value.split(",")):
+        try:
+            parse_reference(name)
+        except DocumentError as error:
+            raise UsageError(f"name={value}: {error.message}", hint=error.hint) from error
+    return value
 
 
 def _boolean(key: str, value: str) -> str:

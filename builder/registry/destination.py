@@ -28,7 +28,8 @@ class Destination:
     """One repository. `limit` is how many bytes a request may carry, 0 while nothing was refused.
 
     `provide` brings a blob into `blobs` that is not there yet; `lenders` tells which repository of the same
-    registry has a blob. `stopped` is set when an upload fails: the others need not go on.
+    registry has a blob; `moved` is told how far each blob is. `stopped` is set when an upload fails: the others need
+    not go on.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Destination:
         blobs: Blobs,
         provide: Callable[[Descriptor], None],
         lenders: Callable[[], Mapping[str, str]],
+        moved: Callable[[str, int, int], None],
     ) -> None:
         self.client = registry.client
         self.endpoint = endpoint
         self.name = host_of(endpoint)
         self.blobs = blobs
         self.provide = provide
+        self.moved = moved
         self.limit = 0
         self.stopped = False
         self._registry = registry

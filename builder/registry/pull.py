@@ -38,7 +38,7 @@ _TOLD = 0.2  # seconds between two words of how far a blob is
 _DEPTH = 4  # an index may hold indexes, but not without end
 
 
-def _silent(event: Event) -> None:
+def silent(event: Event) -> None:
     del event
 
 
@@ -47,7 +47,7 @@ def _unmoved(digest: str, current: int, total: int) -> None:
 
 
 def pull(
-    registry: Registry, reference: Reference, store: Store, platform: Platform | None = None, emit: Emit = _silent
+    registry: Registry, reference: Reference, store: Store, platform: Platform | None = None, emit: Emit = silent
 ) -> Descriptor:
     """Bring an image for a platform, or with None for all it is there for, into the store, and tag it there.
 
@@ -244,3 +244,28 @@ def told(emit: Emit, key: str, stage: str, step: str) -> Iterator[None]:
         raise
     now = time.monotonic()
     emit(StepFinished(now, key, stage, step, now - begin))
+
+
+class Outline(NamedTuple):
+    """`blobs` are the configs and layers of what `root` leads to, each once; foreign layers are left out."""
+
+    root: Descriptor
+    blobs: tuple[Descriptor, ...]
+
+
+def outline(registry: Registry, reference: Reference, store: Store, platform: Platform | None) -> Outline:
+    """Bring the documents of an image alone, and tell what else belongs to it. With a platform, the manifest for it.
+
+    No tag is set.
+    """
+    documents = _Documents(registry, reference.or_latest(), store)
+    root = documents.root()
+    if platform is not None:
+        root = choose_manifest(documents, root, platform)
+    blobs = {
+        blob.digest: blob
+        for manifest in documents.manifests(root)
+        for blob in (manifest.config, *manifest.layers)
+        if not mediatypes.may_be_absent(blob.media_type)
+    }
+    return Outline(root.plain(), tuple(blobs.values()))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, Cancelled, RegistryError, StoreError
+from builder.events import StepTransfer
 from builder.oci import mediatypes
 from builder.oci.index import parse_index
 from builder.oci.reference import parse_reference
 from builder.registry.destination import Destination
+from builder.registry.pull import silent, told
 from builder.registry.upload import ANY_REFUSAL, MOUNTED, PRESENT, Upload
 from builder.store.blobs import missing
 from builder.store.images import closure, read_manifest
@@ -19,6 +22,7 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from builder.events import Emit
     from builder.oci.descriptor import Descriptor
     from builder.oci.reference import Reference
     from builder.registry.endpoint import Endpoint
@@ -48,6 +52,7 @@ def push(
     provide: Callable[[Descriptor], None] | None = None,
     lent: str = "",
     parallel: int = PARALLEL,
+    emit: Emit = silent,
 ) -> Pushed:
     """Success means that the registry has all of the image, under the tag or else the digest of `reference`.
 
@@ -60,12 +65,16 @@ def push(
     def lenders() -> dict[str, str]:
         return dict.fromkeys((blob.digest for blob in blobs), lent) if lent else _lenders(store, endpoint)
 
-    destination = Destination(registry, endpoint, store.blobs, provide or _needed(store), lenders)
-    uploads = [Upload(destination, blob) for blob in blobs]
-    outcomes = _all(destination, uploads, parallel)
-    for document in documents[:-1]:
-        _put(destination, store, document, document.digest)
-    _put(destination, store, documents[-1], reference.tag or documents[-1].digest)
+    def moved(digest: str, current: int, total: int) -> None:
+        emit(StepTransfer(time.monotonic(), f"push {reference}", digest, current, total))
+
+    with told(emit, f"push {reference}", "", f"[push] {reference.familiar()}"):
+        destination = Destination(registry, endpoint, store.blobs, provide or _needed(store), lenders, moved)
+        uploads = [Upload(destination, blob) for blob in blobs]
+        outcomes = _all(destination, uploads, parallel)
+        for document in documents[:-1]:
+            _put(destination, store, document, document.digest)
+        _put(destination, store, documents[-1], reference.tag or documents[-1].digest)
     mounted, present = outcomes.count(MOUNTED), outcomes.count(PRESENT)
     sent = sum(upload.spent for upload in uploads)
     return Pushed(descriptor.digest, len(outcomes) - mounted - present, mounted, present, sent)

@@ -12,6 +12,7 @@ After a failure no byte is sent before the registry has said where it stands; no
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from builder.errors import Cancelled, NetworkError, RegistryError, StoreError
@@ -30,6 +31,7 @@ ANY_REFUSAL = (400, 403, 404, 405, 406, 410, 416, 422)
 _DONE = (200, 201, 202, 204)
 
 _PIECE = 1 << 20
+_TOLD = 0.2  # seconds between two words of how far a blob is
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
 _OCTETS = "application/octet-stream"
 
@@ -46,6 +48,7 @@ class Upload:
         self._sure = False  # whether the registry has said that it holds `_offset` bytes at `_location`
         self._failures = 0
         self._anew = 0
+        self._next = time.monotonic() + _TOLD
         self.spent = 0
 
     def run(self) -> str:
@@ -59,6 +62,7 @@ class Upload:
             return MOUNTED
         while not persist(self._go_on):
             pass
+        self._to.moved(self._blob.digest, self._blob.size, self._blob.size)
         return UPLOADED
 
     def _step(self, what: str) -> str:
@@ -218,6 +222,13 @@ class Upload:
                 length -= len(piece)
                 self.spent += len(piece)
                 yield piece
+                self._tell(file.tell())
+
+    def _tell(self, sent: int) -> None:
+        """Now and then; of the end, when the registry has confirmed it."""
+        if sent < self._blob.size and (now := time.monotonic()) >= self._next:
+            self._next = now + _TOLD
+            self._to.moved(self._blob.digest, sent, self._blob.size)
 
     def _wasted(self) -> NetworkError:
         return NetworkError(

@@ -186,6 +186,9 @@ class _Connection:
                 pass
 
     def _ask(self) -> Ask | None:
+        if self._file.peek(1)[:1] == _HANDSHAKE:  # type: ignore[attr-defined]
+            self._socket.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request")
+            return None
         line = self._file.readline(65536).decode("latin-1").split()
         if len(line) < 2:
             return None
@@ -367,6 +370,7 @@ class _Connection:
         return False
 
 
+_HANDSHAKE = b"\x16"  # how TLS begins: clients find out by it that this is plain HTTP
 _SPOILT = ("reset", "truncated", "flipped", "long", "short", "slow", "encoded", "packed", "endless")
 
 
