@@ -24,6 +24,7 @@ from tests.support.bundles import Machine
 from tests.support.command import Rbuild
 from tests.support.consumers import skopeo
 from tests.support.images import put_image
+from tests.support.registries import Registry
 from tests.support.tools import ROOT, need_tool
 from tests.support.web import Web
 
@@ -198,6 +199,28 @@ def test_several_platforms(here: Machine, island: Machine, context: Path, tmp_pa
     said = Machine(tmp_path / "third").refused("--offline", "--bundle", alone, context, status=4)
     assert "both:1" in said
     assert "Dockerfile:1" in said
+
+
+def test_images_of_a_registry_come_along(
+    here: Machine, island: Machine, plain_registry: Registry, context: Path, no_network: list[str], tmp_path: Path
+) -> None:
+    """Of an index only what the platforms need; layers that no build has needed yet are fetched."""
+    name, mine = "bundles/base", str(host())
+    images = {
+        platform: plain_registry.push(name, platform.replace("/", "-"), {"f": platform.encode()}, platform=platform)
+        for platform in (mine, f"linux/{OTHER}")
+    }
+    plain_registry.push_index(name, "1", images)
+    other = plain_registry.push("bundles/tool", "2", {"tool": b"x" * 5000}, platform=mine)
+    write_context(context, f"FROM {plain_registry.host}/{name}:1\nCOPY --from={other.reference} /tool /t\n")
+    path = here.bundle(tmp_path / "x.tar", context)
+    assert [row["digest"] for row in listed(path)["sources"]] == [images[mine].digest, other.digest]
+    assert images[f"linux/{OTHER}"].digest[7:] not in blob_names(path)
+    assert island.offline(no_network, "--bundle", path, context) == here.build(context)
+    # A lock names the manifest, the bundle the index that it is in.
+    here("lock", context)
+    assert island.build("--offline", "--locked", "--bundle", path, context) == here.build(context)
+    skopeo("copy", f"oci-archive:{path}:{plain_registry.host}/{name}:1", f"oci:{tmp_path / 'out'}:x")
 
 
 def test_named_contexts_and_contexts_from_elsewhere(
