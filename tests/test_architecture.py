@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "building": f"{GROUND} request planning images packing announcing graph net registry store layers sandbox "
     "dockerfile solver snapshots sources exporters executor",
     "locking": f"{GROUND} request needs planning store dockerfile sources",
-    "bundling": f"{GROUND} request planning graph registry store layers dockerfile sources exporters executor",
+    "bundling": f"{GROUND} request planning building graph registry store layers snapshots dockerfile sources "
+    "exporters executor",
     "progress": "values errors events",
     "cli": f"{GROUND} progress request building locking bundling dockerfile net registry store layers sandbox sources "
     "exporters",

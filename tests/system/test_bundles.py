@@ -135,6 +135,57 @@ def test_steps_run_on_what_a_bundle_brought(rbuild: Rbuild, base: str, web: Web,
     island.clean()
 
 
+def test_cached_steps_come_along_and_nothing_is_run(
+    rbuild: Rbuild, base: str, web: Web, context: Path, tmp_path: Path
+) -> None:
+    """A step that gives another result each time tells whether it was run."""
+    web.repository("r", "echo 1 >g")
+    stage = "FROM busybox AS made\nRUN cat /proc/uptime /proc/sys/kernel/random/uuid >/when\n"
+    rest = f"FROM busybox\nADD {web.url}/r.git /r\nCOPY --from=made /when /when\nRUN cp /when /again\n"
+    write_context(context, stage + rest)
+    path = tmp_path / "x.tar"
+    refused = rbuild("bundle", "--cache", "-o", path, context, status=1).stderr
+    assert "has not been built here as it is now" in refused
+    here = build(rbuild, context)
+    rbuild("bundle", "--cache", "-o", path, context)
+    row = next(row for row in listed(path)["sources"] if row["kind"] == "cache")
+    assert row["name"] == "stage-1: 3 steps"
+
+    island = Rbuild(tmp_path / "island")
+    there = build(island, "--offline", "--bundle", path, context)
+    assert there.digest == here.digest
+    assert there.steps("StepStarted") == [f"fetch {web.url}/r.git"]
+    # With a step more nothing fits: all run, and no layer of the other machine is taken.
+    write_context(context, stage + rest + "RUN cmp /when /again && cp /when /third\n")
+    out = tmp_path / "out"
+    more = build(island, "--offline", "--bundle", path, "-o", f"type=local,dest={out}", context)
+    assert len(more.steps("StepStarted")) >= 5
+    assert (out / "when").read_bytes() == (out / "again").read_bytes() == (out / "third").read_bytes()
+    again = build(island, "--offline", "--no-cache", "--bundle", path, context)
+    assert again.digest not in (here.digest, more.digest)
+    island.clean()
+
+
+@pytest.mark.parametrize("words", [["--compression=zstd"], ["--build-arg", "SOURCE_DATE_EPOCH=77"]])
+def test_cached_steps_packed_otherwise_are_not_taken(home: Home, island: Machine, words: list[str]) -> None:
+    path = home.machine.bundle(home.bundle.parent / f"{len(words)}.tar", "--cache", home.context)
+    wanted = home.machine.build(*words, home.context)
+    assert island.build("--offline", "--bundle", path, *words, home.context) == wanted != home.digest
+    assert island.build("--offline", "--bundle", path, home.context) == home.digest
+
+
+def test_cached_steps_of_several_targets(home: Home, island: Machine, tmp_path: Path) -> None:
+    targets = ["--target", "tools", "--target", "unused"]
+    for name in targets[1::2]:
+        home.machine.build("--target", name, home.context)
+    path = home.machine.bundle(tmp_path / "x.tar", "--cache", *targets, home.context)
+    rows = [row["name"] for row in listed(path)["sources"] if row["kind"] == "cache"]
+    assert rows == ["tools: 1 step", "unused: 1 step"]
+    again = home.machine.bundle(tmp_path / "y.tar", "--cache", *targets[2:], *targets[:2], home.context)
+    assert again.read_bytes() == path.read_bytes()
+    assert island.build("--offline", "--bundle", path, "--target", "unused", home.context)
+
+
 def test_what_is_in_it(home: Home) -> None:
     rows = [(row["kind"], row["name"]) for row in listed(home.bundle)["sources"]]
     url = home.web.url
