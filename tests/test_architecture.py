@@ -125,6 +125,22 @@ def test_nothing_heavy_is_imported_at_start_up(path: Path) -> None:
 
 
 @every_module
+def test_urllib3_is_imported_as_a_whole(path: Path) -> None:
+    """Two threads that import two modules of it at a time lock each other out, and one of them fails (Python 3.11)."""
+    checked = [
+        node for node in ast.walk(tree(path)) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    for_types = {inner for node in checked for inner in ast.walk(node)}
+    names = {
+        name
+        for node in ast.walk(tree(path))
+        if node not in for_types
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else imported(node))
+    }
+    assert not {name for name in names if name.startswith("urllib3") and name != "urllib3"}
+
+
+@every_module
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
     if room(path) == "cli":
         return

@@ -132,10 +132,11 @@ def test_cached_steps_come_along_or_run_on_what_a_bundle_brought(
     rest = f"FROM busybox\nADD {web.url}/r.git /r\nCOPY --from=made /when /when\n{run}"
     write_context(context, stage + rest)
     path = tmp_path / "x.tar"
-    refused = rbuild("bundle", "--cache", "-o", path, context, status=1).stderr
+    home = Machine(rbuild.store)
+    refused = home("bundle", "--cache", "-o", path, context, status=1).stderr
     assert "has not been built here as it is now" in refused
     here = build(rbuild, context)
-    rbuild("bundle", "--cache", "-o", path, context)
+    home.bundle(path, "--cache", context)
     row = next(row for row in listed(path)["sources"] if row["kind"] == "cache")
     assert row["name"] == "stage-1: 3 steps"
 
@@ -149,16 +150,13 @@ def test_cached_steps_come_along_or_run_on_what_a_bundle_brought(
     more = build(island, "--offline", "--bundle", path, "-o", f"type=local,dest={out}", context)
     assert len(more.steps("StepStarted")) >= 5
     assert (out / "when").read_bytes() == (out / "again").read_bytes() == (out / "third").read_bytes()
-    again = build(island, "--offline", "--no-cache", "--bundle", path, context)
-    assert again.digest not in (here.digest, more.digest)
     island.clean()
 
 
-@pytest.mark.parametrize("words", [["--compression=zstd"], ["--build-arg", "SOURCE_DATE_EPOCH=77"]])
-def test_cached_steps_packed_otherwise_are_not_taken(home: Home, island: Machine, words: list[str]) -> None:
-    path = home.machine.bundle(home.bundle.parent / f"{len(words)}.tar", "--cache", home.context)
-    wanted = home.machine.build(*words, home.context)
-    assert island.build("--offline", "--bundle", path, *words, home.context) == wanted != home.digest
+def test_cached_steps_packed_otherwise_are_not_taken(home: Home, island: Machine, tmp_path: Path) -> None:
+    path = home.machine.bundle(tmp_path / "x.tar", "--cache", home.context)
+    words = ["--compression=none", "--build-arg", "SOURCE_DATE_EPOCH=77", home.context]
+    assert island.build("--offline", "--bundle", path, *words) == home.machine.build(*words) != home.digest
     assert island.build("--offline", "--bundle", path, home.context) == home.digest
 
 
