@@ -221,17 +221,24 @@ def _shown(terminal: int, before: bytes, until: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["plain", "json", "rawjson"])
-def test_no_secret_is_told_or_stored(session: Session, token_registry: Registry, mode: str) -> None:
-    """Whatever is asked, and whether it works: not the password, no token, no header; not in the store, either."""
+def test_no_secret_is_told_or_stored(
+    session: Session, token_registry: Registry, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is pulled, built or pushed, and whether it works: no password, token or header, nor in the store."""
     host, tokens = token_registry.host, token_registry.tokens
     assert tokens
     token_registry.push("secrets/app")
-    session.environ["RBUILD_STORE"] = str(session.home / "store")
-    session.environ["RBUILD_DEBUG"] = "1"
+    session.environ |= {"RBUILD_STORE": str(session.home / "store"), "RBUILD_DEBUG": "1"}
+    for name in ("HOME", "XDG_RUNTIME_DIR", "RBUILD_STORE"):  # those of the process are looked at, too
+        monkeypatch.setenv(name, session.environ[name])
+    monkeypatch.delenv("DOCKER_CONFIG")
     session.login(host)
     given = len(tokens.issued)
     session("pull", f"--progress={mode}", f"{host}/secrets/app")
     session("pull", f"--progress={mode}", f"{host}/secrets/missing", status=5)
+    (session.home / "context").mkdir()
+    (session.home / "context/Dockerfile").write_text(f"FROM {host}/secrets/app\nCOPY Dockerfile /\n")
+    session("build", f"--progress={mode}", "--pull", "-t", f"{host}/secrets/built", "--push", f"{session.home}/context")
     tokens.permitted = lambda user, repository: set()
     session("pull", f"--progress={mode}", f"{host}/secrets/app2", status=3)
     tokens.failures = [403]
@@ -242,4 +249,5 @@ def test_no_secret_is_told_or_stored(session: Session, token_registry: Registry,
     secrets = [PASSWORD, DECODED, "Authorization", *(token for token in tokens.issued)]
     assert not [secret for secret in secrets if secret in session.said]
     stored = b"".join(path.read_bytes() for path in (session.home / "store").rglob("*") if path.is_file())
+    assert b"secrets/built" in stored
     assert not [secret for secret in secrets if secret.encode() in stored]
