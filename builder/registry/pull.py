@@ -194,10 +194,11 @@ class _Blobs:
         self._moved(blob.digest, blob.size, blob.size)
 
     def _into_store(self, blob: Descriptor, endpoints: Sequence[Endpoint], before: int = 0) -> _Spoilt | None:
+        received = before + blob.size
         with self._store.blobs.ingest(expected=blob.size) as ingest:
             sink = _Told(ingest, blob, self._moved)
-            received = self._registry.blob(endpoints, blob, sink, self._stop, before)
             try:
+                received = self._registry.blob(endpoints, blob, sink, self._stop, before)
                 ingest.commit(blob.media_type, blob.digest, blob.size)
             except DocumentError as error:
                 return _Spoilt(explain(error, f"{host_of(endpoints[-1])}: GET blob"), received)
