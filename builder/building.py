@@ -323,6 +323,7 @@ class _Work:
             with self._store.trees.scratch("probe") as place:
                 self._tier = tiers.choose(self._request.isolation, needs_run, place)
                 reason = tiers.notice(place)
+            self._planned.search.settle()
             userns.enter(self._tier)
             self._store.sweep()
             if reason:

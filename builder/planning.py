@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import bases, lower
+from builder.dockerfile import lower
 from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
@@ -250,6 +250,8 @@ class Planned:
 
     def _images(self, matter: Matter, target: str | None) -> list[tuple[str, Platform]]:
         """What will be looked up, as far as the file tells."""
+        from builder.dockerfile import bases
+
         found = bases.images(self._dockerfile, target, matter)
         return [
             (name, platform)

@@ -140,6 +140,9 @@ def _connect(family: int, kind: int, protocol: int, address: Any, seconds: float
     return sock
 
 
+_LOOK_UP = "look up"
+
+
 def _look_up(host: str, port: int, deadline: float, cancelled: Flag) -> list[Any]:
     """getaddrinfo, which nothing can interrupt, in a thread of its own; one that hangs is left behind."""
     import socket
@@ -163,7 +166,7 @@ def _in_thread(what: Callable[[], list[Any]], deadline: float, cancelled: Flag) 
         except (OSError, UnicodeError) as error:
             answer.append(error if isinstance(error, OSError) else OSError(f"not a host name: {error}"))
 
-    thread = threading.Thread(target=run, name="look up", daemon=True)
+    thread = threading.Thread(target=run, name=_LOOK_UP, daemon=True)
     thread.start()
     while thread.is_alive():
         _go_on(deadline, cancelled)
@@ -172,6 +175,16 @@ def _in_thread(what: Callable[[], list[Any]], deadline: float, cancelled: Flag) 
         raise answer[0]
     found: list[Any] = answer[0]
     return found
+
+
+def settle(patience: float, cancelled: Flag) -> None:
+    """Wait, for some seconds, until look-ups that were given up are over: their threads are in the way of who forks."""
+    import threading
+
+    until = time.monotonic() + patience
+    for thread in threading.enumerate():
+        while thread.name == _LOOK_UP and thread.is_alive() and time.monotonic() < until and not cancelled.is_set():
+            thread.join(_TICK)
 
 
 def _go_on(until: float, cancelled: Flag) -> None:
