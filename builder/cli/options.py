@@ -272,7 +272,7 @@ _BUNDLE = (
     Option(("--output", "-o"), VALUE, "DEST", "What is written: FILE.tar, a new directory, or - for standard output."),
     Option(("--target",), REPEAT, "STAGE", "What this stage needs. May be repeated. Default: all stages."),
     Option(("--since",), VALUE, "BUNDLE", "Leave out what this older bundle has; a build then takes both."),
-    Option(("--cache",), FLAG, help="Add cached steps."),
+    Option(("--cache",), FLAG, help="Add the steps of the last stage, or of each --target, that were built here."),
     Option(("--list",), VALUE, "BUNDLE", "Verify a bundle and list what is in it."),
     JSON,
     *(option for option in REQUEST if option.names[0] in _NEEDS),

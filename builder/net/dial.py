@@ -79,13 +79,13 @@ def connected(route: Route, context: ssl.SSLContext | None, seconds: float, canc
 def _unopened(
     route: Route, via: Origin, context: ssl.SSLContext | None, sock: socket.socket, seconds: float
 ) -> HTTPConnection:
-    from urllib3.connection import HTTPConnection, HTTPSConnection
+    import urllib3  # see failed.explained: never one of its modules
 
     made: HTTPConnection
     if route.origin.scheme == "https":
-        made = HTTPSConnection(via.host, via.port, timeout=seconds, ssl_context=context)
+        made = urllib3.connection.HTTPSConnection(via.host, via.port, timeout=seconds, ssl_context=context)
     else:
-        made = HTTPConnection(via.host, via.port, timeout=seconds)
+        made = urllib3.connection.HTTPConnection(via.host, via.port, timeout=seconds)
     if route.proxy and not route.forwarded:
         made.set_tunnel(route.origin.host, route.origin.port, _proxy_headers(route.proxy), scheme="http")
     # Ours is watched and has a deadline for all addresses of the name together.
