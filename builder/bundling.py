@@ -82,6 +82,7 @@ class Bundled(NamedTuple):
 
     bundle: Bundle
     written: int
+    warnings: tuple[str, ...] = ()
 
 
 def bundle(request: BundleRequest, stdout: BinaryIO, cancelled: Flag | None = None) -> Bundled:
@@ -108,7 +109,9 @@ def bundle(request: BundleRequest, stdout: BinaryIO, cancelled: Flag | None = No
             pieces = {digest: piece for digest, piece in pieces.items() if digest in dict(made.blobs)}
         pieces = {**pieces, **_documents(made)}
         write_bundle(request.dest, index_of(made), pieces, stdout)
-    return Bundled(made, sum(piece.size for piece in pieces.values()))
+        warnings = [f"{need.place}: {need} is not locked; rbuild lock adds it" for need in planned.needs.unlocked]
+        warnings += planned.search.warnings
+    return Bundled(made, sum(piece.size for piece in pieces.values()), tuple(warnings))
 
 
 def _older(path: str) -> tuple[Bundle, str] | None:

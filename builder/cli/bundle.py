@@ -40,6 +40,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
         raise UsageError("--json is for --list")
     request = _request(arguments, console, doors)
     made = _made(request, doors)
+    console.err("".join(f"warning: {text}\n" for text in made.warnings))
     console.err(_table(made.bundle))
     console.err(f"{_count(made.bundle)}, {size(made.written)} in {_shown(request.dest)}\n")
     return 0

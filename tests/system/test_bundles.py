@@ -299,6 +299,17 @@ def test_a_bundle_comes_before_the_store_and_the_network(home: Home, island: Mac
     assert "other:2" in island.refused("--offline", home.context, status=4)
 
 
+def test_a_bundle_in_the_context_is_no_part_of_it(home: Home, island: Machine, context: Path) -> None:
+    write_context(context, "FROM base:1\nCOPY . /c/\n", {"rbuild.lock": "rbuild-lock 1\n"})
+    wanted = home.machine.build(context)
+    run = home.machine("bundle", "-o", context / "x.tar", context)
+    assert "warning: " in run.stderr
+    assert "image docker.io/library/base:1" in run.stderr
+    assert "is not locked" in run.stderr
+    assert island.build("--offline", "--bundle", context / "x.tar", context) == wanted
+    assert home.machine.build(context) != wanted
+
+
 def test_what_a_bundle_lacks_is_fetched_or_refused(home: Home, island: Machine, context: Path) -> None:
     (home.web.root / "new.bin").write_text("new")
     write_context(context, f"FROM base:1\nADD {home.web.url}/new.bin /\n")
