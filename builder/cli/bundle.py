@@ -85,6 +85,8 @@ def _list(path: str, arguments: Arguments, console: Console) -> int:
         console.out(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     else:
         console.out(_table(file.bundle))
+        if file.bundle.base:
+            console.out(f"stands on the bundle {file.bundle.base}\n")
     return 0
 
 

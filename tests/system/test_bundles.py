@@ -335,6 +335,7 @@ def test_a_thin_bundle_holds_only_what_is_new(home: Home, island: Machine, conte
     write_context(context, text.replace("tool.bin", "newer.bin"), {"mark": "1"})
     thin = home.machine.bundle(tmp_path / "thin.tar", "--since", home.bundle, context)
     wanted = home.machine.build(context)
+    assert here_stands(thin) == f"stands on the bundle {listed(thin)['base']}"
     assert listed(thin)["base"] == listed(home.bundle)["digest"]
     old, new = set(blob_names(home.bundle)), set(blob_names(thin))
     assert old & new == {hashlib.sha256(b"{}").hexdigest()}
@@ -356,6 +357,10 @@ def test_a_thin_bundle_stands_on_what_the_store_has(home: Home, island: Machine,
     assert island.build("--offline", "--no-cache", "--bundle", thin, home.context) == home.digest
     write_context(context, f"FROM other:2\nADD {home.web.url}/unused.bin /\n")
     assert "unused.bin" in island.refused("--offline", "--bundle", thin, context)
+
+
+def here_stands(path: Path) -> str:
+    return Machine(path)("bundle", "--list", path).stdout.splitlines()[-1]
 
 
 def blob_names(path: Path) -> list[str]:
