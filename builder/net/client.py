@@ -12,7 +12,8 @@ from _thread import allocate_lock
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.net.address import origin_of, split, target_of
+from builder.errors import NetworkError
+from builder.net.address import origin_of, redacted, split, target_of
 from builder.net.dial import Connection, Route, connected, context_of, forwarding_headers
 from builder.net.failed import Failed, explained, stopped
 from builder.net.proxy import proxy_for
@@ -230,6 +231,12 @@ class Client:
             connection.close()
             raise
         line.reset()
+        coding = raw.headers.get("transfer-encoding", "").lower()
+        if coding not in ("", "chunked", "identity"):
+            self._watch.remove(line)
+            connection.close()
+            error = f"{redacted(url)}: the answer is packed ({coding[:40]}), although plain bytes were asked for"
+            raise Failed(NetworkError(error, hint="a proxy on the way is faulty"))
         return Answer(url, raw, connection, self.patience, self.cancelled)
 
     def _context(self, route: Route) -> ssl.SSLContext | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import DocumentError, NetworkError
+from builder.errors import NetworkError
 from builder.net.client import PIECE, Failed
 from builder.net.failed import stopped
-from builder.registry.documents import explain
 from builder.registry.errors import host_of
 
 if TYPE_CHECKING:
@@ -45,10 +44,7 @@ class Download:
         path = f"blobs/{self._blob.digest}"
         with self._registry.request(endpoint, "GET", path, step=step, headers=headers, accept=(200, 206)) as answer:
             skip = self._skipped(answer, f"{host_of(endpoint)}: {step}")
-            try:
-                self._take(answer, skip)
-            except DocumentError as error:  # the sink's
-                raise explain(error, f"{host_of(endpoint)}: {step}") from error
+            self._take(answer, skip)
         if self.had != self._blob.size:
             raise Failed(self._fault(f"{host_of(endpoint)}: {step}", f"ends after {self.had} bytes"))
 
