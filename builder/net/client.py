@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from builder.net.address import origin_of, split, target_of
 from builder.net.dial import Connection, Route, connected, context_of, forwarding_headers
+from builder.net.early import Body
 from builder.net.failed import Failed, explained, stopped
 from builder.net.proxy import proxy_for
 from builder.net.tls import Tls
@@ -57,6 +58,7 @@ class Answer:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in raw.headers.items()}
         self._raw, self._connection, self._patience, self._flag = raw, connection, patience, flag
         self._ended = False
+        self.early = False  # it came before all of the body was sent: the server does not wait for another request
 
     def read(self, size: int = PIECE) -> bytes:
         """Up to `size` bytes as soon as there are some, b"" at the end. Failed for a body cut short or silent."""
@@ -88,7 +90,7 @@ class Answer:
         if not self._ended and left is not None and left <= _DRAINED:
             with suppress(Failed):
                 self._ended = len(self.all(_DRAINED)) <= _DRAINED
-        return self._ended and self._connection.http.is_connected
+        return self._ended and not self.early and self._connection.http.is_connected
 
     def close(self) -> None:
         self._raw.close()
@@ -212,7 +214,8 @@ class Client:
         self._watch.add(line)
         try:
             with explained(url, self.cancelled, line):
-                fault = _request(connection, method, path, headers, body)
+                sent = Body(body(), http, asks="Expect" in headers) if callable(body) else body
+                fault = _request(connection, method, path, headers, sent)
                 with line.waiting(self.patience.silence):
                     raw = _response(connection, fault)
         except BaseException:
@@ -220,7 +223,9 @@ class Client:
             connection.close()
             raise
         line.reset()
-        return Answer(url, raw, connection, self.patience, self.cancelled)
+        answer = Answer(url, raw, connection, self.patience, self.cancelled)
+        answer.early = fault is not None or (isinstance(sent, Body) and not sent.whole)
+        return answer
 
     def _context(self, route: Route) -> ssl.SSLContext | None:
         if route.origin.scheme != "https":
@@ -251,14 +256,14 @@ def _request(
     method: str,
     path: str,
     headers: Mapping[str, str],
-    body: bytes | Callable[[], Iterable[bytes]] | None,
+    body: bytes | Body | None,
 ) -> OSError | None:
     """What broke while sending: a server that has seen enough answers before it has read all."""
     try:
         connection.http.request(
             method,
             path,
-            body=body() if callable(body) else body,
+            body=body,
             headers=headers,
             preload_content=False,
             decode_content=False,
