@@ -53,7 +53,7 @@ test-asan: $(VENV)/.built tools ## run the tests of the C code under AddressSani
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    $(CURDIR)/$(PYTEST) $(wildcard tests/native tests/hostile tests/system)
 
-bench: $(VENV)/.built ## compare with a bare interpreter, a bare fork, and Debian's buildah where installed
+bench: $(VENV)/.built ## compare with a bare interpreter, a bare fork, Debian's buildah and skopeo where installed
 	$(BIN)/python benchmarks/run.py
 
 torture: $(VENV)/.built ## kill builds at random moments and check what they leave behind

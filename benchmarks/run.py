@@ -4,6 +4,7 @@
     steps       30 x RUN true, each a layer             beside  30 x fork and exec of the same program
     files       COPY of 20,000 files                    beside  cp -a
     plan        10,000 and 20,000 instructions          beside  1,000 of the same
+    registry    pull and push of 500 MB in 20 layers    beside  skopeo
 
 Times are medians, those of plans processor time. A peer that is missing or cannot run here is named and left out.
 """
@@ -26,6 +27,7 @@ from builders import ROOT, Buildah, Builder, Missing, Rbuild
 
 sys.path.insert(0, str(ROOT / "examples"))
 import demo
+import registry
 
 STEPS = 30
 FILES = 20_000
@@ -51,6 +53,7 @@ def main() -> None:
             print_rows(benchmark(place, busybox, builders))
         for builder in builders:
             builder.close()
+        registry.report(place)
 
 
 def present(place: Path, busybox: Path) -> list[Builder]:

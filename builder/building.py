@@ -15,7 +15,7 @@ from builder import events
 from builder.announcing import PROXIES, Announcement
 from builder.dockerfile.checks import traps
 from builder.dockerfile.checks.rules import Finding
-from builder.errors import BuildError
+from builder.errors import BuildError, NotFound
 from builder.executor.local import LocalExecutor, Result, asked
 from builder.executor.secrets import Secrets
 from builder.executor.settings import NoCache, PartialCache, StepCache
@@ -47,8 +47,11 @@ if TYPE_CHECKING:
     from builder.images import Built
     from builder.layers.codec import Compression
     from builder.layers.tree import Owners
+    from builder.oci.assemble import Layer
+    from builder.oci.platform import Platform
     from builder.request import BuildRequest
     from builder.sandbox.tiers import Tier
+    from builder.snapshots.cached import CachedStep
     from builder.sources.fetcher import Asked
 
 
@@ -112,6 +115,20 @@ def plan_text(request: BuildRequest) -> str:
         return text.dump(planned.graph, planned.targets)
 
 
+def cached_steps(
+    request: BuildRequest, planned: Planned, store: Store, cancelled: Flag
+) -> list[tuple[str, Platform, tuple[CachedStep, ...]]]:
+    """Stage, platform and steps of each image of `planned`, all of which were built here before. Nothing is run.
+
+    Raises NotFound for an image of which the store does not know all layers.
+    """
+    work = _Work(request, planned, store, nobody, cancelled, None)
+    return [
+        (plan.stage, platform, work.cached(plan, Packing(when, request.compression)))
+        for plan, platform, when in zip(planned.plans, planned.platforms, work.epochs, strict=True)
+    ]
+
+
 class _Work:
     """The parts of one build. The tier is chosen when something has to be done, not before."""
 
@@ -145,7 +162,7 @@ class _Work:
         if isinstance(self._cache, PartialCache):
             self._cache.fresh = frozenset(self._keys[digest] for digest in self._planned.fresh())
         self._executor.save_hashes()
-        self._epochs = [self._epoch(plan) for plan in self._planned.plans]
+        self.epochs = [self._epoch(plan) for plan in self._planned.plans]
         self.report = Report(self._graph, self._keys, emit)
         jobs = request.jobs or max(2, len(os.sched_getaffinity(0)))
         self._solver = Solver(self._graph, self._keys, self._executor, self.report, cancelled, jobs)
@@ -153,12 +170,9 @@ class _Work:
 
     def built(self, compression: Compression) -> Built:
         """The images with their documents. Nothing is run or packed when all their layers are known."""
-        plans = zip(self._planned.plans, self._epochs, strict=True)
+        plans = zip(self._planned.plans, self.epochs, strict=True)
         pairs = [(plan, Packing(epoch, compression)) for plan, epoch in plans]
-        known = [
-            self._packer.known([self._cache.find(self._keys[digest]) for digest in plan.made], packing)
-            for plan, packing in pairs
-        ]
+        known = [self._known(plan, packing) for plan, packing in pairs]
         holds_rootfs = any(output.holds_rootfs for output in self._request.outputs)
         if holds_rootfs or not all(all(layers) for layers in known):
             results = self._solve([digest for plan in self._planned.plans for digest in plan.made])
@@ -174,9 +188,37 @@ class _Work:
             return joined(made, self._planned.platforms, self._annotations)
         return alone(made[0], self._annotations)
 
+    def _known(self, plan: Plan, packing: Packing) -> list[Layer | None]:
+        """The layers that are known already, here or by a bundle that has all of them."""
+        keys = [self._keys[digest] for digest in plan.made]
+        known = self._packer.known(map(self._cache.find, keys), packing)
+        bundles, request = self._planned.bundles, self._request
+        if bundles is None or all(known) or request.no_cache or request.no_cache_filter:
+            return known
+        return self._packer.known(map(self._cache.find, keys), packing) if bundles.adopt(keys, packing) else known
+
+    def cached(self, plan: Plan, packing: Packing) -> tuple[CachedStep, ...]:
+        """The steps of one image, all of which are known."""
+        from builder.snapshots.cached import CachedStep
+
+        layers = self._known(plan, packing)
+        if not all(layers):
+            raise NotFound(
+                f"--cache: stage {plan.stage!r} for {plan.config.platform} has not been built here as it is now",
+                hint="build it first, with the same options",
+            )
+        keys = [self._keys[digest] for digest in plan.made]
+        return tuple(
+            CachedStep(key, self._traps(key), packing, layer) for key, layer in zip(keys, layers, strict=True) if layer
+        )
+
+    def _traps(self, key: str) -> tuple[str, ...] | None:
+        traps = (self._store.records.get(key) or {}).get("traps")
+        return tuple(map(str, traps)) if isinstance(traps, list) else None
+
     @property
     def created(self) -> str:
-        return epoch.rfc3339(max(self._epochs))
+        return epoch.rfc3339(max(self.epochs))
 
     def publish(self, built: Built) -> None:
         """Layers and documents first, names last: a name never stands for half an image."""
@@ -236,7 +278,7 @@ class _Work:
         def rootfs(plan: Plan, when: int) -> Rootfs:
             return Rootfs(lambda: self._solve([plan.target])[plan.target].snapshot, self._owners, when)
 
-        roots = [rootfs(plan, when) for plan, when in zip(self._planned.plans, self._epochs, strict=True)]
+        roots = [rootfs(plan, when) for plan, when in zip(self._planned.plans, self.epochs, strict=True)]
         names = [str(platform) for platform in self._planned.platforms]
         return list(zip(names, roots, strict=True))
 
@@ -323,6 +365,7 @@ class _Work:
             with self._store.trees.scratch("probe") as place:
                 self._tier = tiers.choose(self._request.isolation, needs_run, place)
                 reason = tiers.notice(place)
+            self._planned.search.settle()
             userns.enter(self._tier)
             self._store.sweep()
             if reason:

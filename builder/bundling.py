@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
+from builder.building import cached_steps
 from builder.dockerfile.gitref import redacted
-from builder.errors import BuildError, StoreError
+from builder.errors import BuildError, StoreError, UsageError
 from builder.executor.local import asked
 from builder.exporters.bundle import Piece, is_archive, write_bundle
 from builder.graph.ops import GitOp, HttpOp
@@ -25,14 +26,16 @@ from builder.oci.bundle import (
     CheckoutSource,
     FileSource,
     ImageSource,
+    StepsSource,
     artifacts,
     index_of,
     manifest_of,
 )
-from builder.oci.descriptor import Descriptor
+from builder.oci.descriptor import Descriptor, describe
 from builder.oci.digest import sha256_of
 from builder.oci.platform import parse_platform
 from builder.planning import Planned
+from builder.snapshots.cached import steps_text
 from builder.sources.bundle_file import open_bundle
 from builder.store.images import read_manifest
 from builder.store.store import Store
@@ -43,7 +46,9 @@ if TYPE_CHECKING:
 
     from builder.events import Flag
     from builder.graph.graph import Graph
+    from builder.oci.platform import Platform
     from builder.request import BuildRequest
+    from builder.snapshots.cached import CachedStep
     from builder.sources.fetched import Fetched
     from builder.sources.fetcher import Asked
 
@@ -62,12 +67,14 @@ class BundleRequest(NamedTuple):
     """`build` tells Dockerfile, platforms and the like; `targets` none means every stage that can be built.
 
     `dest` is a directory, a file that ends in .tar, or "-"; `since` an older bundle of which nothing is repeated.
+    With `cache` the steps of the targets, by default of the last stage, come along; they have to be built already.
     """
 
     build: BuildRequest
     dest: str
     targets: tuple[str, ...] = ()
     since: str = ""
+    cache: bool = False
 
 
 class Bundled(NamedTuple):
@@ -92,6 +99,8 @@ def bundle(request: BundleRequest, stdout: BinaryIO, cancelled: Flag | None = No
             work.add_image(name, str(reference or ""), platform, root)
         for one, found in planned.fetcher.found().items():
             work.add_fetched(one, found)
+        if request.cache:
+            _add_steps(work, request, planned, store, cancelled or Never())
         made = work.bundle().sorted()
         pieces = work.pieces
         if old:
@@ -142,6 +151,21 @@ def _bring_layers(planned: Planned, cancelled: Flag) -> None:
             pass
 
 
+def _add_steps(work: _Collecting, request: BundleRequest, planned: Planned, store: Store, cancelled: Flag) -> None:
+    """The steps of every target: `planned` is the first, for the others the build is planned again."""
+    first, *others = request.targets or (None,)
+    build = request.build._replace(target=first)
+    for stage, platform, steps in cached_steps(build, planned, store, cancelled):
+        work.add_steps(stage, platform, steps)
+    if others and "-" in (build.context, build.dockerfile):
+        raise UsageError("--cache: what comes from standard input is read once", hint="bundle one --target at a time")
+    for target in others:
+        build = build._replace(target=target)
+        with Planned(build, store, cancelled) as again:
+            for stage, platform, steps in cached_steps(build, again, store, cancelled):
+                work.add_steps(stage, platform, steps)
+
+
 class _Collecting:
     """Sources with their blobs, `pieces` by digest, as they are found."""
 
@@ -150,10 +174,11 @@ class _Collecting:
         self._images: dict[tuple[str, str, str], ImageSource] = {}
         self._files: list[FileSource] = []
         self._checkouts: list[CheckoutSource] = []
+        self._steps: list[StepsSource] = []
         self.pieces: dict[str, Piece] = {}
 
     def bundle(self) -> Bundle:
-        found = Bundle(tuple(self._images.values()), tuple(self._files), tuple(self._checkouts))
+        found = Bundle(tuple(self._images.values()), tuple(self._files), tuple(self._checkouts), tuple(self._steps))
         for digest, raw in artifacts(found).items():
             self.pieces[digest] = Piece(len(raw), "", raw)
         return found._replace(blobs=tuple((digest, piece.size) for digest, piece in self.pieces.items()))
@@ -178,6 +203,16 @@ class _Collecting:
     def _add_blob(self, blob: Descriptor) -> int:
         self.pieces[blob.digest] = Piece(blob.size, self._store.blobs.path(blob.digest))
         return blob.size
+
+    def add_steps(self, stage: str, platform: Platform, steps: Sequence[CachedStep]) -> None:
+        """A stage that adds nothing to its base has none."""
+        if steps:
+            content = steps_text(steps)
+            blob = describe(OCTETS, content)
+            self.pieces[blob.digest] = Piece(blob.size, "", content)
+            for step in steps:
+                self._add_blob(step.layer.descriptor)
+            self._steps.append(StepsSource(stage, platform, len(steps), blob))
 
     def add_fetched(self, one: Asked, found: Fetched) -> None:
         if one.kind == "http":

@@ -66,7 +66,7 @@ def look(request: BuildRequest, update: Update, emit: Emit, cancelled: Flag) -> 
         raise UsageError("this Dockerfile has no place on this machine for a lock", hint="--lock FILE names one")
     old = read_lock(path) or LockFile(os.path.normpath(path), Lock(head=_HEAD))
     again = _chosen(old, update)
-    request = request._replace(platforms=request.platforms or old.lock.platforms)
+    request = request._replace(platforms=request.platforms or old.lock.platforms, locked=False)
     pins = LockPins(_without(old.lock, again), old.file)
     with Store.open(request.store) as store, Planned(request, store, cancelled, pins) as planned:
         needs = _needs(planned, request, old)

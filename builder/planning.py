@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.dockerfile import bases, lower
+from builder.dockerfile import lower
 from builder.dockerfile.checks import policy
 from builder.dockerfile.checks.check import check, fails
 from builder.dockerfile.checks.matter import Matter
@@ -126,10 +126,10 @@ class Planned:
     def __init__(self, request: BuildRequest, store: Store, cancelled: Flag, pins: Pins | None = None) -> None:
         """`pins` are taken instead of those of a lock."""
         self._absent = Absent()
-        self._bundles = _bundles(request, store)
+        self.bundles = _bundles(request, store)
         self.needs = Needs(request, pins)
         try:
-            self.fetcher = _fetcher(request, store, cancelled, self._bundles)
+            self.fetcher = _fetcher(request, store, cancelled, self.bundles)
             self.inputs = _inputs(request, store, self.fetcher, self.needs, self._absent)
         except BaseException:
             self._close_bundles()
@@ -143,7 +143,7 @@ class Planned:
         self.platforms = [parse_platform(text) for text in request.platforms] or [host()]
         self.is_index = len(self.platforms) > 1 or self.args.get(_MULTI_PLATFORM, "") in ("1", "true")
         self.search, self.resolver = _resolver(
-            request, self.inputs.named, store, cancelled, self.needs.pins, self._bundles
+            request, self.inputs.named, store, cancelled, self.needs.pins, self.bundles
         )
         self.contexts = self.inputs.contexts
         self._request = request
@@ -169,8 +169,8 @@ class Planned:
             error.source = self.inputs.definition.content
 
     def _close_bundles(self) -> None:
-        if self._bundles:
-            self._bundles.close()
+        if self.bundles:
+            self.bundles.close()
 
     def _lower(self) -> None:
         content, request = self.inputs.definition.content, self._request
@@ -250,6 +250,8 @@ class Planned:
 
     def _images(self, matter: Matter, target: str | None) -> list[tuple[str, Platform]]:
         """What will be looked up, as far as the file tells."""
+        from builder.dockerfile import bases
+
         found = bases.images(self._dockerfile, target, matter)
         return [
             (name, platform)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.request import request_of
 from builder.cli.signals import Interrupts
-from builder.errors import Cancelled, NotSupported, UsageError
+from builder.errors import Cancelled, UsageError
 from builder.progress.text import size
 from builder.values import NamedTuple
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from builder.cli.argv import Arguments
     from builder.cli.console import Console
     from builder.cli.doors import Doors
-    from builder.oci.bundle import Bundle, CheckoutSource
+    from builder.oci.bundle import Bundle, CheckoutSource, StepsSource
 
 
 class Row(NamedTuple):
@@ -53,11 +53,9 @@ def _request(arguments: Arguments, console: Console, doors: Doors) -> BundleRequ
         raise UsageError("bundle needs -o DEST", hint="-o FILE.tar, -o DIRECTORY, or -o - for standard output")
     if dest == "-" and console.stdout.isatty():
         raise UsageError("-o -: refusing to write an archive to a terminal", hint="-o FILE.tar, or a pipe")
-    if arguments.flag("cache"):
-        raise NotSupported("--cache: cached steps in a bundle are not supported yet", hint="leave it away")
     others = {name: values for name, values in arguments.values.items() if name != "output"}
     build = request_of(arguments._replace(values=others), console.environ, doors)
-    return BundleRequest(build, dest, arguments.all("target"), arguments.one("since") or "")
+    return BundleRequest(build, dest, arguments.all("target"), arguments.one("since") or "", arguments.flag("cache"))
 
 
 def _made(request: BundleRequest, doors: Doors) -> Bundled:
@@ -93,10 +91,16 @@ def _rows(bundle: Bundle) -> Iterator[Row]:
     for image in bundle.images:
         name = image.reference or image.names[0]
         yield Row("image", name, str(image.platform), image.size, image.manifest.digest)
+    for steps in bundle.steps:
+        yield Row("cache", _steps(steps), str(steps.platform), steps.blob.size, steps.blob.digest)
     for file in bundle.files:
         yield Row("url", file.url, "", file.blob.size, file.blob.digest)
     for one in bundle.checkouts:
         yield Row("git", _address(one), "", one.blob.size, one.blob.digest, one.commit)
+
+
+def _steps(one: StepsSource) -> str:
+    return f"{one.stage}: {one.number} step" + ("" if one.number == 1 else "s")
 
 
 def _address(one: CheckoutSource) -> str:

@@ -158,7 +158,7 @@ REQUEST = (
         "Ask registries for base images: missing, always, newer or never. Default: missing; --pull alone: always.",
         implied="always",
     ),
-    Option(("--offline",), FLAG, help="Open no network connection for the build's inputs."),
+    Option(("--offline",), FLAG, help="Open no socket for the build's inputs; tell all that is not here."),
     Option(("--lock",), VALUE, "FILE", "The lock file. Default: rbuild.lock beside the Dockerfile."),
     Option(("--locked",), FLAG, help="Fail on every source that is not in the lock file."),
     Option(("--no-lock",), FLAG, help="Follow no lock file."),
@@ -168,7 +168,7 @@ REQUEST = (
     STORE,
 )
 
-_LOOKED_UP = "file target build-arg build-context platform allow secret ssh pull offline lock"
+_LOOKED_UP = "file build-arg build-context allow secret ssh offline lock"
 ALL = "*"
 LOCK = (
     Option(
@@ -180,6 +180,17 @@ LOCK = (
         loose=True,
     ),
     Option(("--check",), FLAG, help="Write nothing; exit 1 when the lock file is out of date."),
+    Option(("--target",), VALUE, "STAGE", "Lock what this stage needs. Default: what all of them need."),
+    Option(
+        ("--platform",), REPEAT, "OS/ARCH[,…]", "Lock for these. Default: those of the lock file, else this machine's."
+    ),
+    Option(
+        ("--pull",),
+        VALUE,
+        "POLICY",
+        "Ask registries: missing, always, newer or never. Default: missing, with --update newer.",
+        implied="always",
+    ),
     *(option for option in REQUEST if option.name in _LOOKED_UP.split()),
     PROGRESS,
     *REGISTRY,
@@ -261,7 +272,7 @@ _BUNDLE = (
     Option(("--output", "-o"), VALUE, "DEST", "What is written: FILE.tar, a new directory, or - for standard output."),
     Option(("--target",), REPEAT, "STAGE", "What this stage needs. May be repeated. Default: all stages."),
     Option(("--since",), VALUE, "BUNDLE", "Leave out what this older bundle has; a build then takes both."),
-    Option(("--cache",), FLAG, help="Add cached steps."),
+    Option(("--cache",), FLAG, help="Add the steps of the last stage, or of each --target, that were built here."),
     Option(("--list",), VALUE, "BUNDLE", "Verify a bundle and list what is in it."),
     JSON,
     *(option for option in REQUEST if option.names[0] in _NEEDS),

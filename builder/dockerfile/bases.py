@@ -43,6 +43,8 @@ def _of_stage(
         yield base or stage.base, platform
     for item in () if whole else stage.body:
         for name in stages_of.sources_of(item):
-            context = replaced.find(name, platform)
-            if context or stages.named(name, item.span) is None:
-                yield context or name, platform
+            source = stages.named(name, item.span)
+            if source is None:
+                yield replaced.find(name, platform) or name, platform
+            elif context := replaced.find(source.name, from_rules.wanted(source, matter)):
+                yield context, from_rules.wanted(source, matter)

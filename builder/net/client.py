@@ -96,6 +96,15 @@ class Answer:
         self._raw.close()
 
 
+_LOADING = allocate_lock()
+
+
+def _load() -> None:
+    """Import urllib3, by one thread: of a package that imports its own parts another thread may see half."""
+    with _LOADING:
+        import urllib3.connection  # noqa: F401
+
+
 class Client:
     """Of one command or build; may be used from any thread. Stops soon after `cancelled` is set."""
 
@@ -183,6 +192,7 @@ class Client:
         body: bytes | Callable[[], Iterable[bytes]] | None,
         tls: Tls,
     ) -> tuple[Answer, Connection]:
+        _load()
         parts = split(url)
         origin = origin_of(parts)
         route = Route(origin, proxy_for(origin, self._environ), tls if origin.scheme == "https" else _SYSTEM)

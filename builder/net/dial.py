@@ -79,13 +79,13 @@ def connected(route: Route, context: ssl.SSLContext | None, seconds: float, canc
 def _unopened(
     route: Route, via: Origin, context: ssl.SSLContext | None, sock: socket.socket, seconds: float
 ) -> HTTPConnection:
-    from urllib3.connection import HTTPConnection, HTTPSConnection
+    import urllib3  # see failed.explained: never one of its modules
 
     made: HTTPConnection
     if route.origin.scheme == "https":
-        made = HTTPSConnection(via.host, via.port, timeout=seconds, ssl_context=context)
+        made = urllib3.connection.HTTPSConnection(via.host, via.port, timeout=seconds, ssl_context=context)
     else:
-        made = HTTPConnection(via.host, via.port, timeout=seconds)
+        made = urllib3.connection.HTTPConnection(via.host, via.port, timeout=seconds)
     if route.proxy and not route.forwarded:
         made.set_tunnel(route.origin.host, route.origin.port, _proxy_headers(route.proxy), scheme="http")
     # Ours is watched and has a deadline for all addresses of the name together.
@@ -140,6 +140,9 @@ def _connect(family: int, kind: int, protocol: int, address: Any, seconds: float
     return sock
 
 
+_LOOK_UP = "look up"
+
+
 def _look_up(host: str, port: int, deadline: float, cancelled: Flag) -> list[Any]:
     """getaddrinfo, which nothing can interrupt, in a thread of its own; one that hangs is left behind."""
     import socket
@@ -163,7 +166,7 @@ def _in_thread(what: Callable[[], list[Any]], deadline: float, cancelled: Flag) 
         except (OSError, UnicodeError) as error:
             answer.append(error if isinstance(error, OSError) else OSError(f"not a host name: {error}"))
 
-    thread = threading.Thread(target=run, name="look up", daemon=True)
+    thread = threading.Thread(target=run, name=_LOOK_UP, daemon=True)
     thread.start()
     while thread.is_alive():
         _go_on(deadline, cancelled)
@@ -172,6 +175,16 @@ def _in_thread(what: Callable[[], list[Any]], deadline: float, cancelled: Flag) 
         raise answer[0]
     found: list[Any] = answer[0]
     return found
+
+
+def settle(patience: float, cancelled: Flag) -> None:
+    """Wait, for some seconds, until look-ups that were given up are over: their threads are in the way of who forks."""
+    import threading
+
+    until = time.monotonic() + patience
+    for thread in threading.enumerate():
+        while thread.name == _LOOK_UP and thread.is_alive() and time.monotonic() < until and not cancelled.is_set():
+            thread.join(_TICK)
 
 
 def _go_on(until: float, cancelled: Flag) -> None:

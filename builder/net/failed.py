@@ -53,11 +53,12 @@ def explained(url: str, cancelled: Flag, line: Line | None = None) -> Iterator[N
     """What goes wrong between here and the server, in words; all but a refused certificate may be tried again."""
     import http.client
 
-    from urllib3.exceptions import HTTPError
+    # The package and no module of it: threads that import two of those at a time lock each other out (Python 3.11).
+    import urllib3
 
     try:
         yield
-    except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
+    except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
         if cancelled.is_set():
             raise stopped() from None
         silent = line is not None and line.silent

@@ -80,8 +80,9 @@ class CheckoutSource(NamedTuple):
 
 
 class StepsSource(NamedTuple):
-    """Cached steps: a JSON of records whose layers are among the blobs."""
+    """The cached steps of a stage: a JSON; their layers are among the blobs."""
 
+    stage: str
     platform: Platform
     number: int
     blob: Descriptor
@@ -125,7 +126,7 @@ class Bundle(NamedTuple):
             images=tuple(sorted(set(self.images), key=lambda one: (one.names, str(one.platform), one.root.digest))),
             files=tuple(sorted(set(self.files), key=lambda one: (one.url, one.blob.digest))),
             checkouts=tuple(sorted(set(self.checkouts), key=lambda one: (*one[:8], one.blob.digest))),
-            steps=tuple(sorted(set(self.steps), key=lambda one: (str(one.platform), one.blob.digest))),
+            steps=tuple(sorted(set(self.steps), key=lambda one: (one.stage, str(one.platform), one.blob.digest))),
             blobs=tuple(sorted(self.blobs)),
             elsewhere=tuple(sorted(self.elsewhere)),
         )
@@ -301,12 +302,21 @@ def _checkout_from(document: object, what: str) -> CheckoutSource:
 
 
 def _steps_json(one: StepsSource) -> dict[str, object]:
-    return build((("platform", one.platform.as_json()), ("count", one.number), ("blob", one.blob.as_json())), ())
+    return build(
+        (
+            ("stage", one.stage),
+            ("platform", one.platform.as_json()),
+            ("count", one.number),
+            ("blob", one.blob.as_json()),
+        ),
+        (),
+    )
 
 
 def _steps_from(document: object, what: str) -> StepsSource:
     fields = Fields(document, what)
-    return StepsSource(_required_platform(fields), fields.number("count"), _required(fields, "blob"))
+    blob = _required(fields, "blob")
+    return StepsSource(fields.required("stage"), _required_platform(fields), fields.number("count"), blob)
 
 
 def _written(time: int | None) -> str:

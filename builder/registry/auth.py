@@ -11,7 +11,7 @@ from builder.errors import AuthError, BuildError
 from builder.net.address import basic, origin_of
 from builder.registry.challenge import challenges
 from builder.registry.realms import check_realm, trust
-from builder.registry.tokens import Wanted, advice, described, fetch, login_name
+from builder.registry.tokens import Wanted, advice, described, fetch, login_name, told
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ class Authorizer:
         if asked.login and asked.login.registry_token and bearer:
             return _unless_sent(asked, f"Bearer {asked.login.registry_token}")
         if bearer:
-            told = bearer.parameters
-            scopes = merged((*scopes, *told.get("scope", "").split()))
-            wanted = Wanted(asked.answer.url, told["realm"], told.get("service", ""), scopes)
+            said = bearer.parameters
+            scopes = merged((*scopes, *said.get("scope", "").split()))
+            wanted = Wanted(asked.answer.url, said["realm"], said.get("service", ""), scopes)
             # A token for just this that is not enough will not be enough the next time.
             enough = known and known.wanted and known.header == asked.sent and set(scopes) <= set(known.wanted.scopes)
-            if enough and told.get("error") == "insufficient_scope":
+            if enough and said.get("error") == "insufficient_scope":
                 raise no_right(asked, scopes)
             return self._token(asked.endpoint, wanted, asked.login)
         if any(each.scheme == "basic" for each in offered):
@@ -206,7 +206,7 @@ def unwelcome(asked: _Asked) -> BuildError:
 
 def no_right(asked: _Asked, scopes: Sequence[str]) -> BuildError:
     """The user is known, or nobody, and may not do this. Registries say so of what does not exist, too."""
-    what = ", ".join(_told(scope) for scope in scopes) or "this"
+    what = ", ".join(map(told, scopes)) or "this"
     if not asked.login:
         hint = f"check the name; if it is private: rbuild login {asked.host}"
         return asked.error(f"without a login there is no right to {what}", hint)
@@ -214,13 +214,6 @@ def no_right(asked: _Asked, scopes: Sequence[str]) -> BuildError:
         f"{described(asked.login)} has no right to {what}",
         f"check the name, ask its owner for the right, or log in as another: rbuild login {asked.host}",
     )
-
-
-def _told(scope: str) -> str:
-    """`repository:team/app:pull,push` as "pull and push team/app"; others as they are."""
-    resource, _, actions = scope.rpartition(":")
-    kind, _, name = resource.partition(":")
-    return f"{actions.replace(',', ' and ')} {name}" if kind == "repository" else scope
 
 
 def _unknown(asked: _Asked, offered: Sequence[Challenge]) -> BuildError:

@@ -109,6 +109,11 @@ def read(path: str) -> AuthFile | None:
         ) from error
     if len(content) > _LARGEST:
         raise AuthError(f"{path}: too large for a file of credentials", hint="name another with --authfile")
+    return parsed(path, content)
+
+
+def parsed(path: str, content: bytes) -> AuthFile:
+    """`path` is what errors call it."""
     try:
         return AuthFile(path, decode(content, path) if content.strip() else {})
     except DocumentError as error:

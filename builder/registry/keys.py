@@ -7,11 +7,12 @@ other helpers before, after or in place of the files.
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
 from typing import TYPE_CHECKING
 
 from builder.errors import AuthError
-from builder.registry.auth_file import AuthFile, read
+from builder.registry.auth_file import AuthFile, parsed, read
 from builder.registry.auth_places import places, usual_place
 from builder.registry.login import Login
 from builder.registry.prefixes import lookups, normal, spelled
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Keychain", "Login"]
 
+_VARIABLE = "DOCKER_AUTH_CONFIG"  # what a file would hold, in jobs of CI: docker reads it before its files, too
 _FILES = "containers-auth.json"  # what registries.conf calls the files
 _IDENTITY = "<token>"  # the user name under which helpers keep identity tokens
 
@@ -103,6 +105,8 @@ class Keychain:
 
     def _all(self, prefix: str) -> Iterator[Login | None]:
         """What there is for one prefix, in the order of its places. Programs know hosts."""
+        if self.environ.get(_VARIABLE) and not self.options.authfile:
+            yield self._in(parsed(f"${_VARIABLE}", os.fsencode(self.environ[_VARIABLE])), prefix)
         for name in self._order():
             if name == _FILES:
                 yield from (self._in(file, prefix) for file in self._files())

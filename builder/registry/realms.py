@@ -6,6 +6,7 @@ machine, to the registry's own host or to one that the user calls insecure.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from builder.errors import AuthError, NetworkError
@@ -46,11 +47,16 @@ def check_realm(server: str, realm: str, options: RegistryOptions) -> None:
 
 
 def trust(endpoint: Endpoint, realm: str, options: RegistryOptions, environ: Mapping[str, str]) -> Tls:
-    """On the registry's own host its certificates count, elsewhere those of that host."""
+    """On the registry's own host its certificates count, elsewhere those of that host.
+
+    A --cert-dir without a directory for it says who we are to the registry alone.
+    """
     named = origin_of(realm)
     if named.host == origin_of(endpoint.base).host:
         return endpoint.tls
-    return tls_of((str(named),), not _is_insecure(named, options), options, environ)
+    found = tls_of((str(named),), not _is_insecure(named, options), options, environ)
+    ours = not options.cert_dir or os.path.isdir(os.path.join(options.cert_dir, str(named)))
+    return found if ours else found._replace(certificate="", key="")
 
 
 def _is_insecure(named: Origin, options: RegistryOptions) -> bool:

@@ -113,8 +113,15 @@ def _redirected(wanted: Wanted, request: _Request, location: str) -> _Request:
 
 
 def _step(wanted: Wanted) -> str:
-    what = f"token for {', '.join(wanted.scopes)}" if wanted.scopes else "token"
+    what = f"token to {', '.join(map(told, wanted.scopes))}" if wanted.scopes else "token"
     return f"{origin_of(wanted.server)}: {what} from {redacted(wanted.realm)}"
+
+
+def told(scope: str) -> str:
+    """`repository:team/app:pull,push` as "pull and push team/app"; others as they are."""
+    resource, _, actions = scope.rpartition(":")
+    kind, _, name = resource.partition(":")
+    return f"{actions.replace(',', ' and ')} {name}" if kind == "repository" else scope
 
 
 def _refused(wanted: Wanted, login: Login | None, status: int, headers: Mapping[str, str]) -> Exception:

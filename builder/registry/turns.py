@@ -35,7 +35,8 @@ class Turns:
         try:
             return attempt(endpoints[-1])
         except _NEXT as error:
-            raise with_reasons(error, failed) from error
+            with_reasons(error, failed)
+            raise
 
     def _of_mirror(self, endpoint: Endpoint, attempt: Callable[[Endpoint], T]) -> T:
         dead = self._dead.get(endpoint.base)
@@ -48,11 +49,8 @@ class Turns:
             raise
 
 
-def with_reasons(error: BuildError, failed: Sequence[tuple[Endpoint, BuildError]]) -> BuildError:
-    """`error`, telling also of the mirrors that were asked before: a line for each."""
-    if not failed:
-        return error
-    lines = [f"before it, mirror {endpoint.name}: {other.message.splitlines()[0]}" for endpoint, other in failed]
-    told = type(error)("\n".join([error.message, *lines]), hint=error.hint, span=error.span)
-    told.source = error.source
-    return told
+def with_reasons(error: BuildError, failed: Sequence[tuple[Endpoint, BuildError]]) -> None:
+    """Let `error` tell also of the mirrors that were asked before: a line for each."""
+    for endpoint, other in failed:
+        error.message += f"\nbefore it, mirror {endpoint.name}: {other.message.splitlines()[0]}"
+    error.args = (error.message,)

@@ -55,10 +55,15 @@ def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, pack
     """
     names = [name] if os.listdir(f"{snapshot.trees[0]}/diff") else [name, _UNCHANGED]
     layer = find_layer(store, names[-1], packing) or _pack(store, snapshot, owners, packing, cancelled)
-    record = {"digest": layer.descriptor.digest, "size": layer.descriptor.size, "diff_id": layer.diff_id}
     for known in names:
-        store.records.put(_key(known, packing), dict(record))
+        remember_layer(store, known, packing, layer)
     return layer
+
+
+def remember_layer(store: Store, snapshot: str, packing: Packing, layer: Layer) -> None:
+    """What `find_layer` finds from now on."""
+    record = {"digest": layer.descriptor.digest, "size": layer.descriptor.size, "diff_id": layer.diff_id}
+    store.records.put(_key(snapshot, packing), record)
 
 
 def _pack(store: Store, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag) -> Layer:

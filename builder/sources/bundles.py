@@ -21,6 +21,7 @@ from builder.layers.tree import DIFF, create_tree
 from builder.oci.reference import parse_reference
 from builder.sources.bundle_file import open_bundle
 from builder.sources.fetched import COMMITTED, Fetched, checkout_content, checkout_tree, file_content, file_tree
+from builder.store.blobs import DOCUMENT_LIMIT
 from builder.store.files import create, write_all
 from builder.store.images import read_manifest
 from builder.store.paths import store_errors
@@ -28,10 +29,11 @@ from builder.store.paths import store_errors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.oci.bundle import CheckoutSource, FileSource, ImageSource
+    from builder.oci.bundle import CheckoutSource, FileSource, ImageSource, StepsSource
     from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
     from builder.oci.reference import Reference
+    from builder.snapshots.convert import Packing
     from builder.sources.bundle_file import BundleFile
     from builder.sources.git import Wanted
     from builder.sources.layout_files import Part
@@ -93,6 +95,27 @@ class Bundles:
                 if _suits(one, wanted) and one.commit.startswith(commit) and one.commit.startswith(pinned):
                     return self._checkout(one, file)
         return None
+
+    def adopt(self, keys: Sequence[str], packing: Packing) -> bool:
+        """Let the store know the steps of these keys, if a bundle has all of them packed like this; whether it has."""
+        from builder.snapshots.cached import adopt, parse_steps
+
+        for file in self._files:
+            for source in file.bundle.steps:
+                steps = parse_steps(self._document(source, file))
+                if [step.key for step in steps] == keys and all(step.packing == packing for step in steps):
+                    for step in steps:
+                        self._bring(step.layer.descriptor, f"a cached step of {source.stage}", file)
+                    adopt(self._store, steps)
+                    return True
+        return False
+
+    def _document(self, source: StepsSource, file: BundleFile) -> bytes:
+        with self._open(source.blob, f"the cached steps of {source.stage}", file) as part:
+            reader = _Verified(part, source.blob.digest, file)
+            content = reader.read(DOCUMENT_LIMIT)
+        reader.check()
+        return content
 
     def _bring_image(self, image: ImageSource, file: BundleFile) -> None:
         shown = image.reference or image.names[0]

@@ -83,16 +83,25 @@ def _number(said: Epoch) -> int:
 
 def _parse_time(text: str) -> int:
     """Whole seconds of an RFC 3339 time; 0 when an image's creation time is not one."""
-    import calendar
     import re
 
     match = re.match(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|([-+])(\d\d):(\d\d))$", text)
-    if not match:
+    if not match or not 1 <= int(match[2]) <= 12:
         return 0
     offset = 0
     if match[7]:
         offset = (int(match[8]) * 3600 + int(match[9]) * 60) * (1 if match[7] == "+" else -1)
-    return max(0, calendar.timegm(tuple(int(part) for part in match.groups()[:6])) - offset)
+    hour, minute, second = (int(match[part]) for part in (4, 5, 6))
+    days = _days(int(match[1]), int(match[2]), int(match[3]))
+    return max(0, days * 86400 + hour * 3600 + minute * 60 + second - offset)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """From 1970-01-01, in the Gregorian calendar. The module calendar would cost a cached build 4 ms, by datetime."""
+    # Years that begin in March have their odd day last; 400 of them are always 146,097 days.
+    year -= month < 3
+    within = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return year * 365 + year // 4 - year // 100 + year // 400 + within - 719468
 
 
 def git_commit_time(context: str) -> int | None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Moved = Callable[[str, int, int], None]  # digest, bytes so far, bytes
 
 
+_RESOLVER = 40.0  # seconds after which the system's resolver has given up with three servers
+
+
 class Remote(Protocol):
     """`reachable` tells whether asking is of any use. Every method may be called from several threads."""
 
@@ -46,6 +49,10 @@ class Remote(Protocol):
 
     def rest(self, reference: Reference, root: Descriptor, platform: Platform) -> None:
         """Bring the documents that are missing of an image whose index or manifest is known, under no name."""
+        ...
+
+    def settle(self) -> None:
+        """Leave no thread behind: the user namespace is entered without any."""
         ...
 
     def close(self) -> None: ...
@@ -101,6 +108,12 @@ class Registries(ShortNames):
 
         layers(self._opened(), reference, self._store, [layer], moved=moved)
 
+    def settle(self) -> None:
+        if self._registry is not None:
+            from builder.net.dial import settle
+
+            settle(_RESOLVER, self._cancelled)
+
     def close(self) -> None:
         if self._registry is not None:
             self._registry.close()
@@ -134,6 +147,8 @@ class Refusing(ShortNames):
 
     def layer(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         raise self._refuse(f"layer {layer.digest} of image {reference.familiar()}", reference.familiar())
+
+    def settle(self) -> None: ...
 
     def close(self) -> None: ...
 

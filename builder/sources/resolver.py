@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import BuildError, DocumentError, NotFound, RegistryError, UsageError
+from builder.errors import BuildError, NotFound, RegistryError, UsageError
 from builder.sources.image import resolve
 from builder.sources.pins import IMAGE, NO_PINS
 from builder.store.blobs import MissingBlob
@@ -121,7 +121,7 @@ class Resolver:
 
     def _is_far(self, name: str) -> bool:
         text = self._named.images.get(name, name)
-        with suppress(DocumentError):  # a name that is none is told when it is looked up
+        with suppress(BuildError):  # a name that is none, or that nothing is known of, is told when it is looked up
             return not text.startswith(_LAYOUT) and self.search.is_far(text.removeprefix(_IMAGE))
         return False
 

@@ -86,6 +86,10 @@ class Search:
             self._tell(reference, begin, found)
         return found
 
+    def settle(self) -> None:
+        """Leave no thread behind."""
+        self._remote.settle()
+
     def close(self) -> None:
         """Give connections back."""
         self._remote.close()

@@ -65,3 +65,7 @@ class FakeRemote:
         self.questions.append(f"{what} {reference.familiar()}")
         if self.down:
             raise NetworkError(f"{reference.domain}: connection refused")
+
+    def settle(self) -> None: ...
+
+    def close(self) -> None: ...

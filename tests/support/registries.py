@@ -86,6 +86,7 @@ class Registry:
         self.authority, self.client, self.tokens = authority, client, tokens
         self.url = f"{'https' if authority else 'http'}://{host}"
         self._password = password
+        self._tokens: dict[tuple[object, ...], tuple[float, str]] = {}
 
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
         """One request with whatever this registry wants to see; `path` may be a whole address of it."""
@@ -171,8 +172,16 @@ class Registry:
         if self.tokens:
             name = re.search(r"/v2/(.+)/(?:blobs|manifests|tags)/", path)
             scopes = [f"repository:{name[1]}:pull,push"] if name else []
-            return {"Authorization": f"Bearer {self.tokens.token(USER, scopes)}"}
+            return {"Authorization": f"Bearer {self._token(self.tokens, scopes)}"}
         return {"Authorization": basic(USER, PASSWORD)} if self._password else {}
+
+    def _token(self, tokens: TokenServer, scopes: list[str]) -> str:
+        """Signing takes openssl some milliseconds: a token serves for a while."""
+        key = (tokens.permitted, *scopes)
+        made, token = self._tokens.get(key, (float("-inf"), ""))
+        if time.monotonic() - made > 60:
+            self._tokens[key] = (time.monotonic(), token := tokens.token(USER, scopes))
+        return token
 
     def _access_log(self) -> list[str]:
         return self.log.with_suffix(".access").read_text().splitlines()

@@ -17,6 +17,7 @@ from builder.events import (
     StepFinished,
     StepLog,
     StepStarted,
+    StepTransfer,
 )
 
 BASE = "[base 1/2] FROM golang:1.21-alpine"
@@ -41,6 +42,8 @@ EVENTS: tuple[Event, ...] = (
     StepLog(101.0, "3", 1, "10%\r20%\r100%\r"),
     StepLog(101.1, "3", 2, "\x1b[31mred\x1b[0m \x1b[2Jcleared \x07 caf\u00e9 \udcff"),
     StepLog(101.2, "2", 1, ""),
+    StepTransfer(101.3, "2", "sha256:" + "ef" * 32, 1_048_576, 3_400_000),
+    StepTransfer(101.6, "2", "sha256:" + "ef" * 32, 3_400_000, 3_400_000),
     StepFinished(103.4, "2", "build-client", CLIENT, 3.2),
     StepFailed(104.0, "3", "build-server", SERVER, 3.75, "exit code 2"),
     StepStarted(104.0, "4", "", "exporting", None),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.builds import Build, build, write_context
 from tests.support.command import Rbuild
-from tests.support.registries import OCI_MANIFEST, Pushed, Registry, serving
+from tests.support.registries import OCI_MANIFEST, PASSWORD, USER, Pushed, Registry, serving
 from tests.support.schemas import faults
 
 Asked = Callable[[], list[str]]
@@ -143,6 +143,20 @@ def test_a_digest_is_asked_for_once(rbuild: Rbuild, context: Path, plain_registr
     write_context(context, f"FROM {plain_registry.host}/digest@sha256:{'0' * 64}\n")
     assert asked() == []
     assert f"sha256:{'0' * 64}" in made(rbuild, context, status=5).error["message"]
+
+
+def test_a_private_image(rbuild: Rbuild, context: Path, password_registry: Registry) -> None:
+    """Documents and layers by the same credentials, which a second build does without."""
+    base = password_registry.push("private", "1", {"f": b"1"})
+    write_context(context, f"FROM scratch\nFROM {base.reference}\n")
+    run = rbuild("--isolation=none", "--platform=linux/amd64", context, status=3)
+    assert "Dockerfile:2: " in run.stderr
+    assert f"rbuild login {password_registry.host}" in run.stderr
+    words = ["--progress=plain", f"--creds={USER}:{PASSWORD}", "-t", "out", context]
+    told = rbuild("--isolation=none", "--platform=linux/amd64", *words)
+    assert PASSWORD not in told.stdout + told.stderr
+    assert layers_of(rbuild, "out") == [*base.layers]
+    made(rbuild, context, "--pull=newer")
 
 
 def test_what_was_half_pulled_is_completed(rbuild: Rbuild, context: Path, plain_registry: Registry) -> None:

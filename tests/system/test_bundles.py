@@ -24,6 +24,7 @@ from tests.support.bundles import Machine
 from tests.support.command import Rbuild
 from tests.support.consumers import skopeo
 from tests.support.images import put_image
+from tests.support.registries import Registry
 from tests.support.tools import ROOT, need_tool
 from tests.support.web import Web
 
@@ -121,17 +122,54 @@ def test_the_same_digest_without_a_network(home: Home, island: Machine, no_netwo
     assert there != home.digest
 
 
-def test_steps_run_on_what_a_bundle_brought(rbuild: Rbuild, base: str, web: Web, context: Path, tmp_path: Path) -> None:
-    (web.root / "a").write_text("1")
-    mount = "--mount=from=busybox,target=/m"
-    write_context(context, f"FROM busybox\nADD {web.url}/a /a\nRUN {mount} cat /a /m/bin/busybox >/b\n")
-    rbuild("bundle", "-o", tmp_path / "x.tar", context)
+def test_cached_steps_come_along_or_run_on_what_a_bundle_brought(
+    rbuild: Rbuild, base: str, web: Web, context: Path, tmp_path: Path
+) -> None:
+    """A step that gives another result each time tells whether it was run."""
+    web.repository("r", "echo 1 >g")
+    stage = "FROM busybox AS made\nRUN cat /proc/uptime /proc/sys/kernel/random/uuid >/when\n"
+    run = "RUN --mount=from=busybox,target=/m cmp /bin/busybox /m/bin/busybox && cp /when /again\n"
+    rest = f"FROM busybox\nADD {web.url}/r.git /r\nCOPY --from=made /when /when\n{run}"
+    write_context(context, stage + rest)
+    path = tmp_path / "x.tar"
+    home = Machine(rbuild.store)
+    refused = home("bundle", "--cache", "-o", path, context, status=1).stderr
+    assert "has not been built here as it is now" in refused
     here = build(rbuild, context)
-    web.asked.clear()
+    home.bundle(path, "--cache", context)
+    row = next(row for row in listed(path)["sources"] if row["kind"] == "cache")
+    assert row["name"] == "stage-1: 3 steps"
+
     island = Rbuild(tmp_path / "island")
-    assert build(island, "--bundle", tmp_path / "x.tar", context).digest == here.digest
-    assert not web.asked
+    there = build(island, "--offline", "--bundle", path, context)
+    assert there.digest == here.digest
+    assert there.steps("StepStarted") == [f"fetch {web.url}/r.git"]
+    # With a step more nothing fits: all run, and no layer of the other machine is taken.
+    write_context(context, stage + rest + "RUN cmp /when /again && cp /when /third\n")
+    out = tmp_path / "out"
+    more = build(island, "--offline", "--bundle", path, "-o", f"type=local,dest={out}", context)
+    assert len(more.steps("StepStarted")) >= 5
+    assert (out / "when").read_bytes() == (out / "again").read_bytes() == (out / "third").read_bytes()
     island.clean()
+
+
+def test_cached_steps_packed_otherwise_are_not_taken(home: Home, island: Machine, tmp_path: Path) -> None:
+    path = home.machine.bundle(tmp_path / "x.tar", "--cache", home.context)
+    words = ["--compression=none", "--build-arg", "SOURCE_DATE_EPOCH=77", home.context]
+    assert island.build("--offline", "--bundle", path, *words) == home.machine.build(*words) != home.digest
+    assert island.build("--offline", "--bundle", path, home.context) == home.digest
+
+
+def test_cached_steps_of_several_targets(home: Home, island: Machine, tmp_path: Path) -> None:
+    targets = ["--target", "tools", "--target", "unused"]
+    for name in targets[1::2]:
+        home.machine.build("--target", name, home.context)
+    path = home.machine.bundle(tmp_path / "x.tar", "--cache", *targets, home.context)
+    rows = [row["name"] for row in listed(path)["sources"] if row["kind"] == "cache"]
+    assert rows == ["tools: 1 step", "unused: 1 step"]
+    again = home.machine.bundle(tmp_path / "y.tar", "--cache", *targets[2:], *targets[:2], home.context)
+    assert again.read_bytes() == path.read_bytes()
+    assert island.build("--offline", "--bundle", path, "--target", "unused", home.context)
 
 
 def test_what_is_in_it(home: Home) -> None:
@@ -198,6 +236,28 @@ def test_several_platforms(here: Machine, island: Machine, context: Path, tmp_pa
     said = Machine(tmp_path / "third").refused("--offline", "--bundle", alone, context, status=4)
     assert "both:1" in said
     assert "Dockerfile:1" in said
+
+
+def test_images_of_a_registry_come_along(
+    here: Machine, island: Machine, plain_registry: Registry, context: Path, no_network: list[str], tmp_path: Path
+) -> None:
+    """Of an index only what the platforms need; layers that no build has needed yet are fetched."""
+    name, mine = "bundles/base", str(host())
+    images = {
+        platform: plain_registry.push(name, platform.replace("/", "-"), {"f": platform.encode()}, platform=platform)
+        for platform in (mine, f"linux/{OTHER}")
+    }
+    plain_registry.push_index(name, "1", images)
+    other = plain_registry.push("bundles/tool", "2", {"tool": b"x" * 5000}, platform=mine)
+    write_context(context, f"FROM {plain_registry.host}/{name}:1\nCOPY --from={other.reference} /tool /t\n")
+    path = here.bundle(tmp_path / "x.tar", context)
+    assert [row["digest"] for row in listed(path)["sources"]] == [images[mine].digest, other.digest]
+    assert images[f"linux/{OTHER}"].digest[7:] not in blob_names(path)
+    assert island.offline(no_network, "--bundle", path, context) == here.build(context)
+    # A lock names the manifest, the bundle the index that it is in.
+    here("lock", context)
+    assert island.build("--offline", "--locked", "--bundle", path, context) == here.build(context)
+    skopeo("copy", f"oci-archive:{path}:{plain_registry.host}/{name}:1", f"oci:{tmp_path / 'out'}:x")
 
 
 def test_named_contexts_and_contexts_from_elsewhere(

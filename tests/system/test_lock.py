@@ -335,6 +335,29 @@ def test_images_of_a_registry(rbuild: Rbuild, plain_registry: Registry, context:
     assert digest(rbuild, both, "--locked", context) != before
 
 
+def test_a_bundle_holds_what_is_locked(
+    rbuild: Rbuild, web: Web, plain_registry: Registry, context: Path, tmp_path: Path
+) -> None:
+    """Made after everything has moved on, it still brings the locked build to a host without a network."""
+    name = plain_registry.push("lock/bundled", "1", {"f": b"1"}).reference
+    (web.root / "a").write_text("1")
+    web.repository("r", "echo 1 >f")
+    lines = (
+        f"FROM {name}",
+        f"ADD {web.url}/a /",
+        f"ADD {web.url}/r.git#main /r/",
+        f"ADD --keep-git-dir {web.url}/r.git /k/",
+    )
+    before = digest(rbuild, write_context(context, "\n".join([*lines, ""])))
+    rbuild("lock", context)
+    plain_registry.push("lock/bundled", "1", {"f": b"2"})
+    commit_again(web, "r", "2")
+    rbuild.renew(tmp_path / "making")
+    rbuild("bundle", "-o", tmp_path / "x.tar", context)
+    rbuild.renew(tmp_path / "island")
+    assert digest(rbuild, "--bundle", tmp_path / "x.tar", "--offline", "--locked", context) == before
+
+
 def test_a_locked_image_that_is_gone(rbuild: Rbuild, plain_registry: Registry, context: Path) -> None:
     plain_registry.push("lock/gone", "1")
     name = f"{plain_registry.host}/lock/gone:1"

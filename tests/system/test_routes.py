@@ -75,3 +75,26 @@ def test_a_faulty_file_is_shown_where_it_is_faulty(rbuild: Rbuild, conf: Path) -
     assert f"error: {conf}:3: unknown key 'block' in [[registry]]" in refused.stderr
     assert " >>> 3 | block = true" in refused.stderr
     assert "hint: did you mean blocked?" in refused.stderr
+
+
+def test_a_build_goes_the_same_ways(rbuild: Rbuild, plain_registry: Registry, conf: Path, tmp_path: Path) -> None:
+    plain_registry.push("routes/built")
+    host, file = plain_registry.host, tmp_path / "context/Dockerfile"
+    file.parent.mkdir()
+    file.write_text(f"FROM {host}/routes/absent\nLABEL a=b\n")
+    conf.write_text(f"[[registry]]\nprefix = '{host}'\n[[registry.mirror]]\nlocation = 'localhost:1'\n")
+    failed = rbuild("build", file.parent, status=5).stderr
+
+    assert f"error: {file}:1: {host}: GET manifest routes/absent:latest: 404 Not Found: MANIFEST_UNKNOWN" in failed
+    assert "before it, mirror localhost:1/routes/absent: localhost:1: GET manifest routes/absent:latest: " in failed
+    rbuild("build", "--mirror", f"{host}/routes/absent={host}/routes/built", file.parent)
+
+
+def test_a_short_name_that_is_forbidden_is_shown_in_the_dockerfile(rbuild: Rbuild, conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM team/app\n")
+    conf.write_text("unqualified-search-registries = ['registry.corp']\n")
+
+    failed = rbuild("build", tmp_path, status=2).stderr
+
+    assert f"error: {tmp_path}/Dockerfile:1: team/app is a short name" in failed
+    assert "hint: write docker.io/team/app or registry.corp/team/app" in failed

@@ -104,8 +104,8 @@ def test_an_empty_value_is_as_none() -> None:
         ("--build-arg =x", "--build-arg =x: expected KEY[=VALUE]"),
         ("--build-context name", "--build-context name: expected NAME=VALUE"),
         (". extra", "unexpected argument: extra"),
-        ("--push", "--push is not supported"),
-        ("--push=false", "--push is not supported"),
+        ("--squash", "--squash is not supported"),
+        ("--squash=false", "--squash is not supported"),
         ("-v /a:/b", "-v is not supported"),
     ],
 )
@@ -194,7 +194,7 @@ def test_what_is_refused_says_what_to_do_instead() -> None:
 
     assert sorted(set(refusals.hinted())) == sorted(refusals.hinted())
     assert set(refusals.hinted()) <= set(names)
-    for name in ("load", "push", "squash", "cache-to", "cache-from", "memory", "provenance", "volume"):
+    for name in ("squash", "cache-to", "cache-from", "memory", "provenance", "volume"):
         with pytest.raises(UsageError) as caught:
             read(f"--{name}")
         assert caught.value.hint == refusals.hint(name) is not None

@@ -35,6 +35,11 @@ def test_a_step_is_drawn_with_its_time_and_last_lines() -> None:
     ]
 
 
+def test_a_step_that_brings_layers_says_how_much_is_here() -> None:
+    step = running(1)[0].brought("a", 1_000, 2_000_000).brought("b", 500, 1_000_000).brought("a", 1_500_000, 2_000_000)
+    assert picture((step,), now=12.5, height=24) == [Row("step", "     2.5s [s0 1/1] RUN x 1.5 MB of 3.0 MB")]
+
+
 @pytest.mark.parametrize("height", range(1, 30))
 @pytest.mark.parametrize("count", [0, 1, 3, 40])
 def test_the_picture_always_fits(count: int, height: int) -> None:

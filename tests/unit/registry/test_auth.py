@@ -149,7 +149,7 @@ def test_a_token_server_that_refuses_is_named(asker: Asker, token_registry: Regi
     asker.knows(host, identitytoken="an identity token that was revoked")
     error = asker.fails(f"{host}/auth/a")
     assert isinstance(error, AuthError)
-    what = f"{host}: token for repository:auth/a:pull from {realm}"
+    what = f"{host}: token to pull auth/a from {realm}"
     assert error.message == f"{what}: 401 Unauthorized: the token ({asker.home}/.docker/config.json) is refused"
     assert error.hint == f"rbuild login {host}"
 

@@ -98,6 +98,22 @@ def test_trust_of_a_token_server_elsewhere() -> None:
     assert not trust(loose, "https://auth.example/token", RegistryOptions(verify=False), {}).verify
 
 
+def test_k12_a_client_certificate_is_for_the_registry(authority: Authority, tmp_path: Path) -> None:
+    """The one in --cert-dir itself; a directory for the token server is for that."""
+    pair = authority.issue("who-we-are")
+    for folder in (tmp_path / "certs", tmp_path / "certs/known.example"):
+        folder.mkdir()
+        (folder / "ca.crt").write_bytes(authority.certificate.read_bytes())
+        (folder / "client.cert").write_bytes(pair.certificate.read_bytes())
+        (folder / "client.key").write_bytes(pair.key.read_bytes())
+    options = RegistryOptions(cert_dir=str(tmp_path / "certs"))
+    registry = Endpoint("https://r.example", "r.example", "a", "r.example")
+
+    elsewhere = trust(registry, "https://auth.example/t", options, {})
+    assert elsewhere == Tls(authorities=(str(tmp_path / "certs/ca.crt"),))
+    assert trust(registry, "https://known.example/t", options, {}).key.endswith("known.example/client.key")
+
+
 def test_k12_a_redirected_blob_is_asked_for_without_credentials(asker: Asker, start: Start) -> None:
     """Another port is another server. Nor do they follow a token server that redirects."""
     storage = start(lambda path, seen: Given(200, body=b"blob"))

@@ -6,35 +6,37 @@ import base64
 import json
 import os
 import stat
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.errors import AuthError
+from builder.registry.auth_file import OURS, AuthFile
 from builder.registry.keys import Keychain, Login
 from builder.registry.options import RegistryOptions
 
 SECRET = "hunter2:with a colon"
-HELPER = """#!{python}
-# A credential helper with a file for a memory. `busy` in it makes it slow, `broken` makes it fail.
-import json, os, sys
-verb, text, memory = sys.argv[1], sys.stdin.read(), os.environ["MEMORY"]
-with open(memory + ".log", "a") as log: log.write(f"{{verb}} {{text if verb != 'store' else ''}}\\n")
-kept = json.load(open(memory))
-if "broken" in kept: sys.exit(f"{{kept['broken']}}")
-if "raw" in kept: print(kept["raw"]); sys.exit()
-if "busy" in kept: os.system("sleep 2")
-if verb == "get":
-    if text not in kept: print("credentials not found in native keychain"); sys.exit(1)
-    print(json.dumps({{"ServerURL": text, "Username": kept[text][0], "Secret": kept[text][1]}}))
-elif verb == "store":
-    given = json.loads(text); kept[given["ServerURL"]] = [given["Username"], given["Secret"]]
-else: kept.pop(text, None)
-json.dump(kept, open(memory, "w"))
+HELPER = r"""#!/bin/sh
+# A credential helper with a directory for a memory. `busy` in it makes it slow, `broken` fail, `raw` is what it says.
+text=$(cat)
+[ "$1" = store ] && { echo store >> "$MEMORY.log"; } || echo "$1 $text" >> "$MEMORY.log"
+cd "$MEMORY" || exit
+[ -e broken ] && { cat broken >&2; exit 1; }
+[ -e raw ] && { cat raw; exit; }
+[ -e busy ] && sleep 2
+[ "$1" = store ] && server=$(printf %s "$text" | sed 's/.*"ServerURL": "\([^"]*\)".*/\1/') || server=$text
+file=$(printf %s "$server" | tr /: __)
+case $1 in
+store) printf %s "$text" > "$file" ;;
+erase) rm -f "$file" ;;
+get) cat "$file" 2>/dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
+esac
 """
+_SPECIAL = ("busy", "broken", "raw")
 
 
 def auth(user: str = "ann", password: str = SECRET) -> str:
@@ -61,16 +63,22 @@ class Home:
         return path
 
     def helper(self, memory: dict[str, Any]) -> None:
-        program = self.write("bin/docker-credential-test", HELPER.format(python=sys.executable))
-        program.chmod(0o755)
-        self.write("memory", memory)
+        """What it knows: user and secret by server; see HELPER for other names."""
+        self.write("bin/docker-credential-test", HELPER).chmod(0o755)
+        (self.directory / "memory").mkdir()
+        for name, value in memory.items():
+            if name in _SPECIAL:
+                self.write(f"memory/{name}", value)
+            else:
+                kept = {"ServerURL": name, "Username": value[0], "Secret": value[1]}
+                self.write("memory/" + name.replace("/", "_").replace(":", "_"), kept)
 
     def asked(self) -> list[str]:
         return (self.directory / "memory.log").read_text().splitlines()
 
     def memory(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.directory / "memory").read_text())
-        return loaded
+        kept = [json.loads(path.read_text()) for path in (self.directory / "memory").iterdir()]
+        return {each["ServerURL"]: [each["Username"], each["Secret"]] for each in kept}
 
     def keys(self, **options: Any) -> Keychain:
         return Keychain(RegistryOptions(**options), self.environ)
@@ -166,6 +174,19 @@ def test_the_files_in_their_order(home: Home, tmp_path: Path) -> None:
     assert home.find("quay.io/a") == ("elsewhere", SECRET)
 
 
+def test_a_variable_of_docker_s_comes_before_the_files(home: Home) -> None:
+    home.write(home.docker, {"auths": {name: {"auth": auth("file")} for name in ("quay.io", "ghcr.io")}})
+    home.environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {"quay.io": {"auth": auth("variable")}}})
+    assert home.find("quay.io/a") == ("variable", SECRET)
+    assert home.find("ghcr.io/a") == ("file", SECRET)
+    assert home.find("quay.io/a", authfile=str(home.docker)) == ("file", SECRET)
+
+    home.environ["DOCKER_AUTH_CONFIG"] = f'{{"auths": {SECRET}'
+    with pytest.raises(AuthError, match=r"\$DOCKER_AUTH_CONFIG is not valid JSON") as caught:
+        home.find("quay.io/a")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_creds_are_for_registries_and_not_for_mirrors(home: Home) -> None:
     """K12: what is given for the registry that is named does not go to who stands in for it."""
     keys = home.keys(creds=("ann", SECRET))
@@ -221,6 +242,22 @@ def test_a_broken_file_is_named_and_not_quoted(home: Home, document: object, fau
     assert str(path) in caught.value.message
     assert "hunter2" not in caught.value.message + (caught.value.hint or "")
     assert "aHVudGVy" not in caught.value.message
+
+
+VALUE = st.sampled_from([None, True, 0, "", "YTpi", "YQ==", "test", "é", [], {}])
+ENTRY = VALUE | st.dictionaries(st.sampled_from(OURS), VALUE, max_size=3)
+NAMED = VALUE | ENTRY.map(lambda entry: {"quay.io": entry})
+
+
+@given(st.dictionaries(st.sampled_from(["auths", "credHelpers", "credsStore"]), NAMED, max_size=3))
+def test_any_file_gives_a_login_or_an_error_of_ours(document: dict[str, Any]) -> None:
+    try:
+        file = AuthFile("config.json", document)
+        found = file.login("quay.io")
+        assert found is None or any(found[:4])
+        assert isinstance(file.helper("quay.io"), str)
+    except AuthError as error:
+        assert error.message.startswith("config.json: ")
 
 
 def test_a_file_that_is_named_must_be_there(home: Home) -> None:
@@ -296,7 +333,7 @@ def test_a_helper_that_hangs_is_not_waited_for(home: Home) -> None:
     """Not for what it has started, either."""
     from builder.registry.credential_helper import Helper
 
-    home.helper({"busy": True})
+    home.helper({"busy": ""})
     with pytest.raises(AuthError, match=r"gives no answer in 0.2 seconds"):
         Helper("test", "config.json", home.environ, patience=0.2).get("quay.io")
 

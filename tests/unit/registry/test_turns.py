@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builder.errors import AuthError, BuildError, Cancelled, DocumentError, NetworkError, RegistryError, StoreError
+from builder.net.reasons import Refused
 from builder.registry.endpoint import Endpoint
 from builder.registry.turns import Turns
 
@@ -48,18 +49,19 @@ def test_what_is_no_server_s_fault_ends_it(kind: type[BuildError]) -> None:
     assert servers.asked == ["one.x"]
 
 
-def test_the_error_is_the_registry_s_and_tells_of_the_mirrors() -> None:
+@pytest.mark.parametrize("error", [RegistryError("r.x: 404", hint="c"), Refused("r.x", "connection refused", "c")])
+def test_the_error_is_the_registry_s_and_tells_of_the_mirrors(error: BuildError) -> None:
     servers = Servers(
         (ONE, NetworkError("one.x: connection refused", hint="a")),
         (TWO, AuthError("two.x: 401", hint="b")),
-        (REGISTRY, RegistryError("r.x: 404", hint="c")),
+        (REGISTRY, error),
     )
 
-    with pytest.raises(RegistryError) as caught:
+    with pytest.raises(type(error)) as caught:
         Turns().take(WAYS, servers)
 
-    assert caught.value.message.splitlines() == [
-        "r.x: 404",
+    assert str(caught.value).splitlines() == [
+        str(error).splitlines()[0],
         "before it, mirror one.x/hub/one: one.x: connection refused",
         "before it, mirror two.x/hub/two: two.x: 401",
     ]
