@@ -101,7 +101,7 @@ _LOADING = allocate_lock()
 def _load() -> None:
     """Import urllib3, by one thread: of a package that imports its own parts another thread may see half."""
     with _LOADING:
-        import urllib3.connection  # noqa: F401
+        import urllib3  # noqa: F401
 
 
 class Client:
