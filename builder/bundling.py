@@ -30,6 +30,7 @@ from builder.oci.bundle import (
     artifacts,
     index_of,
     manifest_of,
+    parse_bundle,
 )
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.digest import sha256_of
@@ -82,6 +83,7 @@ class Bundled(NamedTuple):
 
     bundle: Bundle
     written: int
+    warnings: tuple[str, ...] = ()
 
 
 def bundle(request: BundleRequest, stdout: BinaryIO, cancelled: Flag | None = None) -> Bundled:
@@ -107,8 +109,11 @@ def bundle(request: BundleRequest, stdout: BinaryIO, cancelled: Flag | None = No
             made = _less(made, *old)
             pieces = {digest: piece for digest, piece in pieces.items() if digest in dict(made.blobs)}
         pieces = {**pieces, **_documents(made)}
+        parse_bundle(made.encode())  # what could not be read must not be written
         write_bundle(request.dest, index_of(made), pieces, stdout)
-    return Bundled(made, sum(piece.size for piece in pieces.values()))
+        warnings = [f"{need.place}: {need} is not locked; rbuild lock adds it" for need in planned.needs.unlocked]
+        warnings += planned.search.warnings
+    return Bundled(made, sum(piece.size for piece in pieces.values()), tuple(warnings))
 
 
 def _older(path: str) -> tuple[Bundle, str] | None:

@@ -99,6 +99,7 @@ def _inputs(request: BuildRequest, store: Store, fetcher: Fetcher, needs: Needs,
         absent=absent,
         keep_git_dir=dict(request.build_args).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR") in _TRUE,
         lock=request.lock,
+        bundles=request.bundles,
         told=follow,
     )
 

@@ -40,6 +40,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
         raise UsageError("--json is for --list")
     request = _request(arguments, console, doors)
     made = _made(request, doors)
+    console.err("".join(f"warning: {text}\n" for text in made.warnings))
     console.err(_table(made.bundle))
     console.err(f"{_count(made.bundle)}, {size(made.written)} in {_shown(request.dest)}\n")
     return 0
@@ -84,6 +85,8 @@ def _list(path: str, arguments: Arguments, console: Console) -> int:
         console.out(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     else:
         console.out(_table(file.bundle))
+        if file.bundle.base:
+            console.out(f"stands on the bundle {file.bundle.base}\n")
     return 0
 
 

@@ -72,16 +72,21 @@ def _tail(error: StepFailed) -> Iterator[str]:
 
 
 def excerpt(span: Span, context: str | None = None, source: bytes | None = None) -> Iterator[str]:
-    """The lines of `span`, marked and numbered, with a few around them; nothing if they cannot be read."""
+    """The lines of `span`, marked and numbered, with a few around them; nothing if they cannot be read.
+
+    Credentials in addresses are left out: what is shown may be kept in the log of a CI job.
+    """
+    from builder.dockerfile.gitref import redacted
+
     lines = _split(source) if source is not None else _source(span.file, context)
     last = min(span.last, span.first + LONGEST - 1, len(lines))
     shown = range(max(1, span.first - AROUND), min(len(lines), last + AROUND) + 1)
     width = len(str(shown[-1])) if shown else 0
     for number in shown if span.first <= len(lines) else ():
         mark = ">>>" if span.first <= number <= last else "   "
-        yield f" {mark} {number:>{width}} | {_short(printable(lines[number - 1]))}".rstrip()
+        yield f" {mark} {number:>{width}} | {_short(printable(redacted(lines[number - 1])))}".rstrip()
         if span.column and number == span.first:
-            yield from _caret(lines[number - 1][: span.column - 1], " " * (width + 5))
+            yield from _caret(redacted(lines[number - 1][: span.column - 1]), " " * (width + 5))
 
 
 def _caret(before: str, margin: str) -> Iterator[str]:

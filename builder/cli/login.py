@@ -22,6 +22,10 @@ _LONGEST = 64 << 10  # of a password: some are tokens
 
 def login(arguments: Arguments, console: Console, doors: Doors) -> int:
     """Asks the registry before anything is kept. Prints the registry, the user, and where that is kept."""
+    if "password" in arguments.values:
+        raise UsageError(
+            "a password on the command line is refused: everybody on this machine could read it", hint=_PIPE
+        )
     prefix = normal(arguments.operand(HUB))
     where = _reference(prefix)
     options = registry_options(arguments)

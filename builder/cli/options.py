@@ -256,10 +256,10 @@ LOGIN = (
     Option(
         ("--password-stdin",), FLAG, help="Read the password from standard input, instead of asking on the terminal."
     ),
+    Option(("--password", "-p"), VALUE, "PASSWORD", "Refused: everybody on this machine could read it."),
     Option(("--get-login",), FLAG, help="Print the user who is logged in, and do nothing else."),
     *_places("authfile tls-ca tls-verify cert-dir insecure-registry registries-conf"),
     HELP,
-    *refused("--password/-p --compat-auth-file"),
 )
 JSON = Option(("--json",), FLAG, help="Print JSON.")
 

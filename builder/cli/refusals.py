@@ -47,8 +47,6 @@ _HINTS = {
     "--label adds labels": "identity-label inherit-labels layer-label stage-labels",
     "--annotation adds annotations": "inherit-annotations unsetannotation",
     "--iidfile writes it with its sha256:": "iidfile-raw",
-    "everybody on this machine could read it: rbuild login -u USER --password-stdin < FILE": "password",
-    "--authfile FILE names docker's file as well as that of podman": "compat-auth-file",
     "--target STAGE and -t NAME keep the result of one stage": "save-stages",
 }
 

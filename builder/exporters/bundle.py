@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from builder.errors import StoreError, UsageError
 from builder.exporters.destination import destination, export_errors, write_fully
 from builder.exporters.layout import LAYOUT
+from builder.store.files import remove_tree
+from builder.store.paths import store_errors
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def is_archive(dest: str) -> bool:
 
 
 def write_bundle(dest: str, index: bytes, pieces: Mapping[str, Piece], stdout: BinaryIO) -> None:
-    """Write the layout of `pieces`, by digest. A failure leaves no file, and of a directory what is no bundle."""
+    """Write the layout of `pieces`, by digest. A failure leaves nothing but an empty directory that was there."""
     if is_archive(dest):
         _write_archive(dest, index, pieces, stdout)
     else:
@@ -68,13 +70,25 @@ def _write_archive(dest: str, index: bytes, pieces: Mapping[str, Piece], stdout:
 
 
 def _write_directory(dest: str, index: bytes, pieces: Mapping[str, Piece]) -> None:
-    """The index last: without it there is no bundle."""
-    os.makedirs(f"{dest}/blobs/sha256")
+    """Beside its place first: under its name it is whole."""
+    folder, name = os.path.split(os.path.abspath(dest))
+    staged = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
+    try:
+        os.mkdir(staged)
+        _fill(staged, index, pieces)
+        os.rename(staged, dest)
+    except BaseException:
+        remove_tree(staged)
+        raise
+
+
+def _fill(directory: str, index: bytes, pieces: Mapping[str, Piece]) -> None:
+    os.makedirs(f"{directory}/blobs/sha256")
     for digest, piece in sorted(pieces.items()):
-        with open(f"{dest}/{_member(digest)}", "xb") as out:
+        with open(f"{directory}/{_member(digest)}", "xb") as out:
             _copy(digest, piece, out)
     for name, content in (("oci-layout", LAYOUT), ("index.json", index)):
-        with open(f"{dest}/{name}", "xb") as out:
+        with open(f"{directory}/{name}", "xb") as out:
             out.write(content)
 
 
@@ -98,7 +112,9 @@ def _blocks(piece: Piece) -> Iterator[bytes]:
     if not piece.path:
         yield piece.content
         return
-    with open(piece.path, "rb", buffering=0) as file:
+    with store_errors(f"read {piece.path}"):
+        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
         while block := file.read(_CHUNK):
             yield block
 

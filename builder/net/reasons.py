@@ -18,6 +18,9 @@ _CHECK = "check the network and the proxy (https_proxy, no_proxy)"
 _TRUST = "trust its authority with --tls-ca FILE, a *.crt in certs.d/HOST, or SSL_CERT_FILE"
 # OpenSSL's names for bytes that no TLS server sends first.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+_DATE = "the server needs a new certificate, or this machine's clock is wrong"
+_NAME = "ask it by a name that its certificate has"
+_UNFIT = {9: _DATE, 10: _DATE, 62: _NAME, 64: _NAME}  # X509_V_ERR_…, which the ssl module does not name
 _TUNNEL = "Tunnel connection failed: "
 # What a server tells of a client certificate that it misses or does not like (RFC 8446, 6.2); the rest is ours.
 _ALERTS = (
@@ -73,6 +76,10 @@ class Refused(Unreached):
 
 class Untrusted(Lasting):
     """The server's certificate is not one that we trust."""
+
+
+class Unfit(Lasting):
+    """The server's certificate is out of date, or another server's, whoever signed it."""
 
 
 class Unwelcome(Lasting):
@@ -135,6 +142,9 @@ def _of_tls(where: str, error: ssl.SSLError) -> Unreached:
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
+        unfit = _UNFIT.get(error.verify_code)
+        if unfit:
+            return Unfit(where, f"the certificate is not good: {error.verify_message}", unfit)
         return Untrusted(where, f"the certificate is not trusted: {error.verify_message}", _TRUST)
     reason = error.reason or ""
     if reason in _NOT_TLS:

@@ -39,6 +39,8 @@ _SOURCE = "org.opencontainers.image.source"
 _REVISION = "org.opencontainers.image.revision"
 _SHA256 = _FAMILY.removeprefix("application/vnd.") + "sha256"
 _REF_NAME = re.compile(r"[A-Za-z0-9]+(?:[-._:@/+][A-Za-z0-9]+|--[A-Za-z0-9]+|__[A-Za-z0-9]+)*", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ESCAPED = re.compile(rb"\\(.)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
@@ -202,6 +204,9 @@ def _newer(version: object) -> DocumentError:
 def parse_bundle(raw: bytes) -> Bundle:
     """The bundle in `raw`, which must be written as `Bundle.encode` writes it."""
     document = decode(raw, "bundle document")
+    # Names are shown to people: in a terminal such characters do things.
+    if _CONTROL.search(raw[:-1].decode()) or set(_ESCAPED.findall(raw)) - {b'"', b"\\"}:
+        raise DocumentError("bundle document: there are control characters in it")
     if document.get("version") != VERSION:
         raise _newer(document.get("version"))
     fields = Fields(document, "bundle document")

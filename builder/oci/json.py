@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Extra = tuple[tuple[str, object], ...]
 
+MOST = 10_000  # entries of a list: no file system stacks as many layers, and each costs a thousand times its bytes
+
 
 def decode_any(raw: bytes, what: str) -> object:
     """The JSON value in `raw`. `what` names the document in the error."""
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        if b"\\ud" in raw.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair: others read another text
+        return value
+    except UnicodeEncodeError:
+        raise DocumentError(f"{what} is not valid JSON: a character is half of a pair") from None
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{what} is not valid JSON: {error}") from error
 
@@ -135,6 +142,8 @@ class Fields:
             return ()
         if not isinstance(value, list):
             raise self.fault(key, "a list")
+        if len(value) > MOST:
+            raise DocumentError(f"{self.what}: {key} has {len(value)} entries, more than {MOST}")
         return tuple(parse(item, f"{self.what}: {key}[{number}]") for number, item in enumerate(value))
 
     def one(self, key: str, parse: Callable[[object, str], T]) -> T | None:

@@ -14,7 +14,7 @@ from builder.oci.manifest import parse_manifest
 from builder.oci.platform import Platform
 from builder.registry.documents import explain
 from builder.registry.errors import host_of
-from builder.store.images import choose_manifest, read_config
+from builder.store.images import check_image, choose_manifest, read_config
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def pull(
         blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
         foreign = [blob for blob in blobs if mediatypes.may_be_absent(blob.media_type)]
         layers(registry, wanted, store, [blob for blob in blobs if blob not in foreign], moved)
+        found.check(manifests)
         store.tags.set(str(wanted), root)
     for blob in foreign:
         _warn(emit, f"{wanted.familiar()}: layer {blob.digest} is a foreign one ({blob.media_type}): it is left out")
@@ -91,6 +92,7 @@ def documents(registry: Registry, reference: Reference, store: Store, platform: 
     root = found.root()
     manifest = found.chosen(root, platform)
     layers(registry, wanted, store, [manifest.config])
+    found.check([manifest])
     store.tags.set(str(wanted), root)
     return root
 
@@ -143,6 +145,14 @@ class _Documents:
             raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
         children = parse_index(self.read(root), root.media_type).manifests
         return [manifest for child in children for manifest in self.manifests(child, depth - 1)]
+
+    def check(self, manifests: Sequence[Manifest]) -> None:
+        """DocumentError, before it gets a name, for what no build and no listing could use."""
+        try:
+            for manifest in manifests:
+                check_image(self._store.blobs, manifest, alone=len(manifests) == 1)
+        except DocumentError as error:
+            raise explain(error, self._reference.familiar()) from error
 
     def _manifest(self, descriptor: Descriptor) -> Manifest:
         return parse_manifest(self.read(descriptor), descriptor.media_type)

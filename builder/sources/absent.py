@@ -1,6 +1,6 @@
 """What a build under --offline lacks: all of it, each with the instruction or option that asks for it.
 
-error: --offline forbids to fetch 3 things that this build needs:
+error: Dockerfile:1: --offline forbids to fetch 3 things that this build needs:
   Dockerfile:1: FROM golang:1.21: image golang:1.21 for linux/amd64
   Dockerfile:7: ADD https://example.org/x.tgz /src: https://example.org/x.tgz
   --build-context app: https://example.org/app.git#v1
@@ -43,9 +43,9 @@ class Absent:
         places = sorted(self._found, key=lambda place: place[0].first if place[0] else 0)
         listed = [f"{_shown(span, lines) if span else option}: {wanted}" for span, option, wanted in places]
         message = f"--offline forbids to fetch {len(listed)} things that this build needs:"
-        return OfflineError(
-            "\n".join([message, *listed]), wanted=", ".join(wanted for *_, wanted in places), hint=_HINT
-        )
+        first = next((span for span, *_ in places if span), None)
+        wanted = ", ".join(each for *_, each in places)
+        return OfflineError("\n".join([message, *listed]), wanted=wanted, hint=_HINT, span=first)
 
 
 def _shown(span: Span, lines: list[str]) -> str:

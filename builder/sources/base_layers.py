@@ -62,8 +62,9 @@ class BaseLayers:
         return self._images[manifest].layers
 
     def absent(self, manifest: str) -> list[Layer]:
-        """The layers that are not in the store."""
-        return [layer for layer in self[manifest] if not self._blobs.has(layer.descriptor.digest)]
+        """The layers that an image needs to be whole and that are not in the store: foreign ones need not be."""
+        needed = (layer for layer in self[manifest] if not mediatypes.may_be_absent(layer.descriptor.media_type))
+        return [layer for layer in needed if not self._blobs.has(layer.descriptor.digest)]
 
     def brought(self, manifest: str, layers: Sequence[Layer], moved: Moved, stop: Flag) -> Iterator[Layer]:
         """These layers of an image in their order, each as soon as it is in the store; several come at once.

@@ -40,23 +40,26 @@ _CHUNK = 1 << 20
 
 
 class BundleFile:
-    """`identity` is the digest of the bundle document's manifest: what a bundle that stands on this one names."""
+    """`identity` is the digest of the bundle document's manifest: what a bundle that stands on this one names.
+
+    `files` are its members by name, the documents of the layout included.
+    """
 
     def __init__(self, path: str, files: LayoutFiles, bundle: Bundle, identity: str) -> None:
         self.path = path
         self.bundle = bundle
         self.identity = identity
-        self._files = files
+        self.files = files
 
     def has(self, digest: str) -> bool:
-        return _member(digest) in self._files.sizes
+        return _member(digest) in self.files.sizes
 
     def open(self, digest: str) -> Part:
         """Its bytes. They were right when the bundle was opened: whoever keeps them looks again."""
-        return self._files.open(_member(digest))
+        return self.files.open(_member(digest))
 
     def close(self) -> None:
-        self._files.close()
+        self.files.close()
 
 
 def open_bundle(path: str, *, verify: bool = True) -> BundleFile:
@@ -187,7 +190,7 @@ def _check_sources(found: BundleFile) -> None:
         _announced(sizes, image.root)
         _announced(sizes, image.manifest)
         if found.has(image.manifest.digest):
-            manifest = parse_manifest(_blob(found._files, image.manifest), image.manifest.media_type)
+            manifest = parse_manifest(_blob(found.files, image.manifest), image.manifest.media_type)
             _announced(sizes, manifest.config)
             for layer in manifest.layers:
                 if not mediatypes.may_be_absent(layer.media_type):

@@ -12,7 +12,7 @@ from builder.errors import AuthError, NetworkError
 from builder.net.address import basic_of, joined, origin_of, redacted, split
 from builder.net.client import Client, Failed
 from builder.net.failed import retry_after
-from builder.net.reasons import Unreached, Untrusted
+from builder.net.reasons import Unfit, Unreached, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,8 @@ class Downloads:
         try:
             self._client.persist(lambda: self._follow(url, headers, take))
         except Unreached as error:
-            error.hint = _TRUST if isinstance(error, Untrusted) else _HINT
+            if not isinstance(error, Unfit):
+                error.hint = _TRUST if isinstance(error, Untrusted) else _HINT
             raise
         finally:
             self._client.close()

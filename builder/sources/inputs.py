@@ -79,15 +79,17 @@ def open_inputs(
     keep_git_dir: bool = False,
     stdin: BinaryIO | None = None,
     lock: str | None = None,
+    bundles: Sequence[str] = (),
     told: Callable[[Definition, str | None], None] = lambda definition, root: None,
 ) -> Inputs:
     """Raises BuildError. Close the result: it holds descriptors.
 
     `told` hears of the Dockerfile before anything else is fetched, and of the main context's root where that came
-    from elsewhere with the Dockerfile in it. No context shows the lock file: `lock`, or that of the Dockerfile.
+    from elsewhere with the Dockerfile in it. No context shows `bundles` and the lock file: `lock`, or that of the
+    Dockerfile.
     What --offline forbids to fetch is added to `absent`; without a Dockerfile that is the end, and raised.
     """
-    opening = _Opening(store, fetcher, keep_git_dir, stdin, lock)
+    opening = _Opening(store, fetcher, keep_git_dir, stdin, [*bundles, *([lock] if lock else [])])
     named = parse_contexts(build_contexts)
     contexts: dict[str, ContextTree] = {}
     definition = None
@@ -116,13 +118,13 @@ def _noted(absent: Absent, option: str) -> Iterator[None]:
 
 class _Opening:
     def __init__(
-        self, store: Store, fetcher: Fetcher, keep_git_dir: bool, stdin: BinaryIO | None, lock: str | None
+        self, store: Store, fetcher: Fetcher, keep_git_dir: bool, stdin: BinaryIO | None, ours: list[str]
     ) -> None:
         self._store = store
         self._fetcher = fetcher
         self._keep_git_dir = keep_git_dir
         self._stdin = stdin
-        self._locks = [lock] if lock else []
+        self._ours = ours
         self.times: dict[str, int] = {}
         self.root: str | None = None
 
@@ -131,7 +133,7 @@ class _Opening:
             raise UsageError("standard input cannot be both the context and the Dockerfile")
         if os.path.isdir(context):
             definition = self._outside(dockerfile) or read_dockerfile(context, dockerfile)
-            self._locks.append(beside(definition.file))
+            self._ours.append(beside(definition.file))
             contexts[""] = open_context(context, self._less_ours(context, read_ignore(context, definition.file)))
             return definition
         tree = self._tree(context)
@@ -167,10 +169,11 @@ class _Opening:
     def _less_ours(self, directory: str, ignore: Ignore) -> Ignore:
         """Without what is ours and not the user's, where it lies in the context.
 
-        The store, as it may in a CI job: it changes while it is used. And the lock: to write one changes no image.
+        The store, as it may in a CI job: it changes while it is used. And the lock and the bundles: to have one
+        changes no image.
         """
-        for lock in self._locks:
-            if os.path.lexists(lock) and (path := _below(directory, lock)):
+        for ours in self._ours:
+            if os.path.lexists(ours) and (path := _below(directory, ours)):
                 ignore = ignore.unless_included(path)
         path = _below(directory, os.path.realpath(self._store.root))
         return ignore.without(path) if path else ignore

@@ -14,7 +14,7 @@ from builder.oci.json import decode
 from builder.oci.reference import parse_reference
 from builder.store.blobs import Blobs
 from builder.store.files import read_file
-from builder.store.images import choose_manifest, closure
+from builder.store.images import check_image, choose_manifest, closure, read_manifest
 from builder.store.leases import Lease
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def from_directory(path: str, blobs: Blobs) -> list[Named]:
     named = _named(layout.index)
     for _, descriptor in named:
         layout.copy(descriptor, blobs)
+        check_images(blobs, descriptor)
     return named
 
 
@@ -89,6 +90,13 @@ def check_complete(blobs: Blobs, root: Descriptor) -> None:
             raise ArchiveError(f"{blob.digest} is named but missing")
         if os.path.getsize(blobs.path(blob.digest)) != blob.size:
             raise DocumentError(f"{blob.digest} has not the announced {blob.size} bytes")
+    check_images(blobs, root)
+
+
+def check_images(blobs: Blobs, root: Descriptor) -> None:
+    for document in closure(blobs, root):
+        if document.media_type in mediatypes.MANIFESTS:
+            check_image(blobs, read_manifest(blobs, document), alone=document.digest == root.digest)
 
 
 class LayoutDirectory(Blobs):

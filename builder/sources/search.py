@@ -38,18 +38,22 @@ class Search:
         self._store = store
         self._remote = remote
         self._policy = policy
+        self._references: dict[str, Reference] = {}
         self._tops: dict[Reference, Descriptor] = {}
 
     def reference(self, text: str) -> Reference:
         """What a name stands for: an image of the store before an alias, so that what was tagged here is found."""
-        reference = parse_reference(text).or_latest()
-        return reference if self.local(reference) else self._remote.qualify(text)
+        if text not in self._references:
+            reference = parse_reference(text).or_latest()
+            self._references[text] = reference if self.local(reference) else self._remote.qualify(text)
+        return self._references[text]
 
     def is_far(self, text: str) -> bool:
         """Whether a registry has to be asked for an image."""
-        reference = parse_reference(text).or_latest()
-        found = self.local(reference) or self.local(self._remote.qualify(text))
-        return self._remote.reachable and not (found and self._policy_for(reference) in ("missing", "never"))
+        if not self._remote.reachable:
+            return False
+        reference = self.reference(text)
+        return self._policy_for(reference) in ("always", "newer") or self.local(reference) is None
 
     def top(self, reference: Reference, platform: Platform) -> Descriptor:
         """The manifest or index, of which the documents for `platform` alone are sure to be here if it came now."""

@@ -73,6 +73,18 @@ def read_config(blobs: Blobs, manifest: Manifest) -> ImageConfig:
     return config
 
 
+def check_image(blobs: Blobs, manifest: Manifest, *, alone: bool) -> None:
+    """DocumentError unless it is an image whose config and sizes go with it, before anybody relies on that.
+
+    Where it is not `alone`, in an index, other things stand beside images: signatures, and what was found out.
+    """
+    if alone or manifest.config.media_type in mediatypes.CONFIGS:
+        read_config(blobs, manifest)
+    for layer in manifest.layers:
+        if blobs.has(layer.digest) and os.path.getsize(blobs.path(layer.digest)) != layer.size:
+            raise DocumentError(f"{layer.digest} has not the announced {layer.size} bytes")
+
+
 def closure(blobs: Blobs, root: Descriptor) -> tuple[Descriptor, ...]:
     """Every blob that the image needs, each once, in a fixed order: documents before what they name.
 

@@ -11,6 +11,7 @@ from builder.cli.console import Console
 from builder.cli.doors import Doors
 from builder.cli.main import main
 from builder.errors import DocumentError, NotFound, UsageError
+from builder.exporters.spec import Output
 from builder.oci.descriptor import Descriptor
 from builder.request import BuildRequest
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from builder.events import Emit
-
-
-class Output(NamedTuple):
-    kind: str
-    dest: str
-    attributes: tuple[tuple[str, str], ...] = ()
 
 
 class BuildResult(NamedTuple):

@@ -299,6 +299,17 @@ def test_a_bundle_comes_before_the_store_and_the_network(home: Home, island: Mac
     assert "other:2" in island.refused("--offline", home.context, status=4)
 
 
+def test_a_bundle_in_the_context_is_no_part_of_it(home: Home, island: Machine, context: Path) -> None:
+    write_context(context, "FROM base:1\nCOPY . /c/\n", {"rbuild.lock": "rbuild-lock 1\n"})
+    wanted = home.machine.build(context)
+    run = home.machine("bundle", "-o", context / "x.tar", context)
+    assert "warning: " in run.stderr
+    assert "image docker.io/library/base:1" in run.stderr
+    assert "is not locked" in run.stderr
+    assert island.build("--offline", "--bundle", context / "x.tar", context) == wanted
+    assert home.machine.build(context) != wanted
+
+
 def test_what_a_bundle_lacks_is_fetched_or_refused(home: Home, island: Machine, context: Path) -> None:
     (home.web.root / "new.bin").write_text("new")
     write_context(context, f"FROM base:1\nADD {home.web.url}/new.bin /\n")
@@ -324,6 +335,7 @@ def test_a_thin_bundle_holds_only_what_is_new(home: Home, island: Machine, conte
     write_context(context, text.replace("tool.bin", "newer.bin"), {"mark": "1"})
     thin = home.machine.bundle(tmp_path / "thin.tar", "--since", home.bundle, context)
     wanted = home.machine.build(context)
+    assert here_stands(thin) == f"stands on the bundle {listed(thin)['base']}"
     assert listed(thin)["base"] == listed(home.bundle)["digest"]
     old, new = set(blob_names(home.bundle)), set(blob_names(thin))
     assert old & new == {hashlib.sha256(b"{}").hexdigest()}
@@ -345,6 +357,10 @@ def test_a_thin_bundle_stands_on_what_the_store_has(home: Home, island: Machine,
     assert island.build("--offline", "--no-cache", "--bundle", thin, home.context) == home.digest
     write_context(context, f"FROM other:2\nADD {home.web.url}/unused.bin /\n")
     assert "unused.bin" in island.refused("--offline", "--bundle", thin, context)
+
+
+def here_stands(path: Path) -> str:
+    return Machine(path)("bundle", "--list", path).stdout.splitlines()[-1]
 
 
 def blob_names(path: Path) -> list[str]:

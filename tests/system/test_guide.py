@@ -301,7 +301,7 @@ def test_args_before_from_choose_the_base(rbuild: Rbuild, base: str, tmp_path: P
         COPY --from=one /with* /
     """
     context = write_context(tmp_path / "c", dockerfile)
-    assert "no-such-image" in build(rbuild, context, status=1).error["message"]
+    assert "no-such-image" in build(rbuild, "--pull=never", context, status=1).error["message"]
     files = files_of(rbuild, tmp_path, "--build-arg=BASE=busybox", context)
     assert files == {"without": "[]\n", "with": "[default]\n"}
     files = files_of(rbuild, tmp_path, "--build-arg=BASE=busybox", "--build-arg=NAME=given", context)

@@ -115,7 +115,7 @@ RUN --mount=from=busybox,target=/b true
 """
 
 TOLD = """\
-error: --offline forbids to fetch 6 things that this build needs:
+error: Dockerfile:2: --offline forbids to fetch 6 things that this build needs:
   --build-context more: https://files.example/more.tar
   Dockerfile:2: FROM one.example/base:$V AS a: image one.example/base:2 for linux/amd64
   Dockerfile:3: ADD https://files.example/x.tgz /x: https://files.example/x.tgz
@@ -123,6 +123,10 @@ error: --offline forbids to fetch 6 things that this build needs:
 image two.example/tools@sha256:{digest} for linux/amd64
   Dockerfile:9: ADD https://git.example/r.git#v1 /r: https://git.example/r.git#v1
   Dockerfile:10: RUN --mount=from=busybox,target=/b true: image busybox:latest for linux/amd64
+     1 | ARG V=1
+ >>> 2 | FROM one.example/base:$V AS a
+     3 | ADD https://files.example/x.tgz /x
+     4 | FROM two.example/unused
 hint: fetch it where there is a network, by the same build without --offline; or have it here: see docs/offline.md
 """
 

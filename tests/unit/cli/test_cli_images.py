@@ -99,7 +99,7 @@ def test_rm_removes_all_or_nothing(store: Store) -> None:
         ("images --nope", 2, "no such option: --nope"),
         ("load nowhere.tar", 2, "nowhere.tar: there is no such file"),
         ("parse --target x", 2, "no such option: --target"),
-        ("plan --push", 2, "--push is not supported"),
+        ("plan --squash", 2, "--squash is not supported"),
         ("version now", 2, "unexpected argument: now"),
     ],
 )

@@ -8,7 +8,9 @@ import ssl
 
 import pytest
 
-from builder.net.reasons import ByProxy, NotTls, Refused, Unknown, Unreached, Untrusted, Unwelcome, unreached
+from builder.cli.errors import render
+from builder.net.reasons import ByProxy, NotTls, Refused, Unfit, Unknown, Unreached, Untrusted, Unwelcome, unreached
+from tests.support.golden import check
 
 
 class Wrapped(Exception):
@@ -21,9 +23,9 @@ def tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
     return error
 
 
-def untrusted() -> ssl.SSLError:
+def untrusted(code: int = 18, message: str = "self-signed certificate") -> ssl.SSLError:
     error = tls_error(ssl.SSLCertVerificationError, "CERTIFICATE_VERIFY_FAILED")
-    error.verify_message = "self-signed certificate"  # type: ignore[attr-defined]
+    error.verify_code, error.verify_message = code, message  # type: ignore[attr-defined]
     return error
 
 
@@ -50,6 +52,8 @@ CASES = [
     (Wrapped("bad chunk"), Unreached, "h:1: bad chunk"),
     (Wrapped(), Unreached, "h:1: Wrapped"),
     (untrusted(), Untrusted, "h:1: the certificate is not trusted: self-signed certificate"),
+    (untrusted(10, "certificate has expired"), Unfit, "h:1: the certificate is not good: certificate has expired"),
+    (untrusted(62, "Hostname mismatch"), Unfit, "h:1: the certificate is not good: Hostname mismatch"),
     (Wrapped(untrusted()), Untrusted, "h:1: the certificate is not trusted: self-signed certificate"),
     (tls_error(ssl.SSLError, "WRONG_VERSION_NUMBER"), NotTls, "h:1: the server does not speak TLS"),
     (tls_error(ssl.SSLError, "HTTP_REQUEST"), NotTls, "h:1: the server does not speak TLS"),
@@ -86,3 +90,10 @@ def test_causes_that_go_in_circles_end() -> None:
     error.args = ("one", error)
 
     assert unreached("h", error).message
+
+
+def test_each_reason_has_its_remedy() -> None:
+    """The list to review is tests/golden/registry/connections.txt."""
+    told = dict.fromkeys(render(unreached("registry.corp:5000", error)) for error, _, _ in CASES)
+
+    check("registry/connections.txt", "\n".join(told))

@@ -51,6 +51,11 @@ def test_a_document_is_read_as_it_was_written() -> None:
     assert parse_bundle(FULL.sorted().encode()) == FULL.sorted()
 
 
+def test_quotes_and_backslashes_are_names_too() -> None:
+    odd = Bundle(files=(FileSource('https://x/"a\\n"é', 0, blob("f")),))
+    assert parse_bundle(odd.encode()) == odd
+
+
 def test_the_order_of_finding_does_not_show() -> None:
     turned = FULL._replace(images=FULL.images[::-1], files=FULL.files[::-1] * 2, blobs=FULL.blobs[::-1])
     assert turned.sorted().encode() == FULL.sorted().encode()
@@ -70,6 +75,9 @@ def test_the_order_of_finding_does_not_show() -> None:
         ('"platform":{"architecture"', '"platform":{"xrchitecture"', "architecture is missing"),
         ('"elsewhere":{"sha256:', '"elsewhere":{"md5:', "md5"),
         ("\n", "", "not in the form"),
+        ('"ref":"v1"', '"ref":"v\\u001b1"', "control characters"),
+        ('"ref":"v1"', '"ref":"v\x9b1"', "control characters"),
+        ('"ref":"v1"', '"ref":"\\n1"', "control characters"),
     ],
 )
 def test_what_another_has_written_is_refused(old: str, new: str, said: str) -> None:

@@ -135,6 +135,9 @@ def test_raw_text_is_kept_beside_the_value() -> None:
         (manifest_text(Config={}), "only by case"),
         (manifest_text(layers="absent"), "layers is missing"),
         (manifest_text(layers={}), "not a list"),
+        (manifest_text(layers=[{}] * 10_001), "layers has 10001 entries, more than 10000"),
+        (manifest_text(annotations={"a": "\ud800"}), "half of a pair"),
+        (manifest_text(annotations={"\udfff": "a"}), "half of a pair"),
         (manifest_text(layers=[7]), r"layers\[0\] is not a JSON object"),
         (manifest_text(annotations={"a": 1}), "annotations"),
         (manifest_text().replace(b'"size": 0', b'"size": -1'), "non-negative"),
@@ -181,6 +184,11 @@ def test_a_document_must_be_of_the_kind_that_it_was_announced_as() -> None:
     for announced in (mediatypes.INDEX, mediatypes.DOCKER_MANIFEST, "text/plain"):
         with pytest.raises(DocumentError):
             parse_manifest(manifest_text(), announced)
+
+
+def test_whole_pairs_are_text() -> None:
+    annotations = (("a", "\U0001f40b"),)
+    assert parse_manifest(manifest_text(annotations=dict(annotations))).annotations == annotations
 
 
 def test_dockers_schema_2_is_read() -> None:

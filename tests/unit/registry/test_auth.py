@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from builder.errors import AuthError, NetworkError
 from builder.oci.reference import parse_reference
+from builder.registry.pull import pull
+from builder.registry.push import push
 from builder.registry.tokens import _life
+from builder.store.store import Store
 from tests.support.asking import Asker, Given, Start, asker, bearer, start
 from tests.support.processes import wait_until
 from tests.support.registries import PASSWORD, USER, Registry, basic
@@ -118,6 +122,20 @@ def test_a_user_without_the_right_is_told_so(asker: Asker, token_registry: Regis
     ):
         pass
     assert len(token_registry.tokens.asked) == 1
+
+
+def test_a_layer_that_may_not_be_borrowed_is_sent(asker: Asker, token_registry: Registry, tmp_path: Path) -> None:
+    """Who may push to one repository need not have a right to the other that has the layer."""
+    host, tokens = token_registry.host, token_registry.tokens
+    token_registry.push("auth/lender")
+    asker.knows(host)
+    with Store.open(str(tmp_path / "store")) as store:
+        descriptor = pull(asker.open(), parse_reference(f"{host}/auth/lender"), store)
+        tokens.permitted = lambda user, repository: {"pull", "push"} if repository == "auth/own" else set()
+        pushed = push(asker.open(), parse_reference(f"{host}/auth/own:1"), store, descriptor)
+
+    assert (pushed.digest, pushed.uploaded, pushed.mounted) == (descriptor.digest, 2, 0)
+    assert [asked for asked in tokens.asked if "repository:auth/lender:pull" in asked.scopes]
 
 
 def test_an_identity_token_is_changed_for_others(asker: Asker, token_registry: Registry) -> None:

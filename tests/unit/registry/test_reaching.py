@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from builder.net.client import Client, Patience
-from builder.net.reasons import NotTls, Refused, Untrusted, Unwelcome
+from builder.net.reasons import NotTls, Refused, Unfit, Untrusted, Unwelcome
 from builder.oci.reference import parse_reference
 from builder.registry.options import RegistryOptions
 from builder.registry.routes import Routes
@@ -103,9 +103,17 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path, authority: Au
     wrong = Authority(tmp_path)
     wrong.issue = lambda name, names="", days=2: Authority.issue(wrong, name, "DNS:other.example", days)  # type: ignore[method-assign]
     with serving(tmp_path / "registry", tls=wrong) as registry:
-        with pytest.raises(Untrusted, match="not valid for"):
+        with pytest.raises(Unfit, match="the certificate is not good: .*not valid for"):
             reached(registry.host, authorities=(str(wrong.certificate),))
         assert reached(registry.host, insecure=(registry.host,)) == f"https://{registry.host}"
+
+
+def test_a_certificate_that_is_out_of_date_is_refused(tmp_path: Path) -> None:
+    old = Authority(tmp_path)
+    old.issue = lambda name, names="", days=2: Authority.issue(old, name, days=-1)  # type: ignore[method-assign]
+    with serving(tmp_path / "registry", tls=old) as registry, pytest.raises(Unfit, match="has expired") as caught:
+        reached(registry.host, authorities=(str(old.certificate),))
+    assert "clock" in (caught.value.hint or "")
 
 
 def test_a_client_certificate_is_shown_where_it_is_kept(

@@ -253,6 +253,7 @@ def test_a_foreign_layer_is_refused(world: World) -> None:
     with pytest.raises(NotSupported, match="app:1: layer sha256:.* is a foreign one"):
         list(resolver.layers.brought(image.manifest.digest, resolver.layers[image.manifest.digest], print, Nobody()))
     assert world.remote.questions == []
+    assert resolver.layers.absent(image.manifest.digest) == []  # an image is whole without it
 
 
 def test_several_images_are_asked_for_at_once_and_nothing_else(world: World) -> None:
