@@ -285,7 +285,7 @@ def _request(
             preload_content=False,
             decode_content=False,
         )
-    except (BrokenPipeError, ConnectionResetError) as error:
+    except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
         return error
     return None
 
