@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from builder.errors import NetworkError
 from builder.net.address import origin_of, redacted, split, target_of
 from builder.net.dial import Connection, Route, connected, context_of, forwarding_headers
+from builder.net.early import Body
 from builder.net.failed import Failed, explained, stopped
 from builder.net.proxy import proxy_for
 from builder.net.tls import Tls
@@ -58,6 +59,7 @@ class Answer:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in raw.headers.items()}
         self._raw, self._connection, self._patience, self._flag = raw, connection, patience, flag
         self._ended = False
+        self.early = False  # it came before all of the body was sent: the server does not wait for another request
 
     def read(self, size: int = PIECE) -> bytes:
         """Up to `size` bytes as soon as there are some, b"" at the end. Failed for a body cut short or silent."""
@@ -89,7 +91,7 @@ class Answer:
         if not self._ended and left is not None and left <= _DRAINED:
             with suppress(Failed):
                 self._ended = len(self.all(_DRAINED)) <= _DRAINED
-        return self._ended and self._connection.http.is_connected
+        return self._ended and not self.early and self._connection.http.is_connected
 
     def close(self) -> None:
         self._raw.close()
@@ -223,7 +225,8 @@ class Client:
         self._watch.add(line)
         try:
             with explained(url, self.cancelled, line):
-                fault = _request(connection, method, path, headers, body)
+                sent = Body(body(), http, asks="Expect" in headers) if callable(body) else body
+                fault = _request(connection, method, path, headers, sent)
                 with line.waiting(self.patience.silence):
                     raw = _response(connection, fault)
         except BaseException:
@@ -237,7 +240,9 @@ class Client:
             connection.close()
             error = f"{redacted(url)}: the answer is packed ({coding[:40]}), although plain bytes were asked for"
             raise Failed(NetworkError(error, hint="a proxy on the way is faulty"))
-        return Answer(url, raw, connection, self.patience, self.cancelled)
+        answer = Answer(url, raw, connection, self.patience, self.cancelled)
+        answer.early = fault is not None or (isinstance(sent, Body) and not sent.whole)
+        return answer
 
     def _context(self, route: Route) -> ssl.SSLContext | None:
         if route.origin.scheme != "https":
@@ -268,19 +273,19 @@ def _request(
     method: str,
     path: str,
     headers: Mapping[str, str],
-    body: bytes | Callable[[], Iterable[bytes]] | None,
+    body: bytes | Body | None,
 ) -> OSError | None:
     """What broke while sending: a server that has seen enough answers before it has read all."""
     try:
         connection.http.request(
             method,
             path,
-            body=body() if callable(body) else body,
+            body=body,
             headers=headers,
             preload_content=False,
             decode_content=False,
         )
-    except (BrokenPipeError, ConnectionResetError) as error:
+    except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
         return error
     return None
 

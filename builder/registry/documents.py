@@ -84,7 +84,7 @@ def _examined(raw: bytes, kind: str) -> str:
 def matching(shown: str, found: Descriptor, expected: Descriptor) -> None:
     """DocumentError unless a fetched document is what the descriptor that led to it says."""
     for what, one, other in (
-        ("bytes", found.size, expected.size),
+        ("size", found.size, expected.size),
         ("media type", found.media_type, expected.media_type),
     ):
         if one != other:

@@ -31,9 +31,10 @@ PRESENT, MOUNTED, UPLOADED = "present", "mounted", "uploaded"
 ANY_REFUSAL = (400, 403, 404, 405, 406, 410, 416, 422)
 _DONE = (200, 201, 202, 204)
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18  # a slow line has to take one within the time of silence
 _TOLD = 0.2  # seconds between two words of how far a blob is
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
+ASKED = 1 << 16  # a body of so many bytes is not sent before the server had a moment to refuse it
 _OCTETS = "application/octet-stream"
 
 
@@ -57,10 +58,10 @@ class Upload:
         persist = self._to.client.persist
         if persist(self._exists):
             return PRESENT
-        self._to.provide(self._blob)
         lender = self._to.lender(self._blob.digest)
         if persist(lambda: self._begin(lender)):
             return MOUNTED
+        self._to.provide(self._blob)
         while not persist(self._go_on):
             pass
         self._to.moved(self._blob.digest, self._blob.size, self._blob.size)
@@ -134,7 +135,7 @@ class Upload:
         """The end of the upload, with the whole blob or nothing in it."""
         mark = "&" if "?" in self._location else "?"
         place = f"{self._location}{mark}digest={self._blob.digest.replace(':', '%3A')}"
-        headers = {"Content-Type": _OCTETS, "Content-Length": str(length)}
+        headers = _headers(length)
         body = (lambda: self._bytes(length)) if length else b""
         with self._to.ask("PUT", place, self._step("PUT"), headers, body, (*_DONE, 400, 404, 413, 416)) as answer:
             if answer.status in _DONE:
@@ -145,11 +146,7 @@ class Upload:
 
     def _patch(self, length: int) -> bool:
         first = self._offset
-        headers = {
-            "Content-Type": _OCTETS,
-            "Content-Length": str(length),
-            "Content-Range": f"{first}-{first + length - 1}",
-        }
+        headers = {**_headers(length), "Content-Range": f"{first}-{first + length - 1}"}
         body = lambda: self._bytes(length)  # noqa: E731 (a body that can be sent again)
         step = self._step("PATCH")
         with self._to.ask("PATCH", self._location, step, headers, body, (*_DONE, 404, 413, 416)) as answer:
@@ -254,3 +251,8 @@ class Upload:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
+
+
+def _headers(length: int) -> dict[str, str]:
+    asks = {"Expect": "100-continue"} if length >= ASKED else {}
+    return {"Content-Type": _OCTETS, "Content-Length": str(length), **asks}

@@ -84,6 +84,7 @@ class Faulty:
         self.log: list[tuple[str, str, str]] = []
         self.leaked: list[str] = []
         self.tokens: set[str] = set()
+        self.delay = 0.0  # before each answer
         self._digests: dict[str, str] = {}
         self._starts: dict[str, bytes] = {}
         self._counts: Counter[str] = Counter()
@@ -177,6 +178,7 @@ class _Connection:
 
     def __init__(self, faulty: Faulty, connection: socket.socket, away: bool) -> None:
         self._faulty, self._socket, self._away = faulty, connection, away
+        self._expected = False
         self._file: BinaryIO = connection.makefile("rb")
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -197,6 +199,7 @@ class _Connection:
             name, _, value = text.partition(":")
             headers[name.lower()] = value.strip()
         path, _, query = line[1].partition("?")
+        self._expected = headers.get("expect", "").lower() == "100-continue"
         return Ask(line[0], path, query, headers, self._body(int(headers.get("content-length", "0")), path, query))
 
     def _body(self, length: int, path: str, query: str) -> Callable[[int], bytes]:
@@ -205,6 +208,9 @@ class _Connection:
 
         def read(size: int) -> bytes:
             nonlocal left
+            if self._expected:
+                self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._expected = False
             piece = self._file.read1(min(size, left)) if left else b""  # type: ignore[attr-defined]
             if left and not piece:
                 raise ConnectionResetError("the client went away")
@@ -232,6 +238,7 @@ class _Connection:
         early = self._early(ask, fault, chance)
         if early is not None:
             return early
+        time.sleep(faulty.delay)
         reply = faulty.server.answer(ask)
         return self._late(ask, reply, fault, chance)
 
@@ -342,12 +349,13 @@ class _Connection:
         """An answer as it should be. A body that nobody has read is read, so that the next request is found."""
         with self._faulty._lock:
             self._faulty.log.append((ask.method, ask.path, str(reply.status)))
-        if reply.header("Connection") != "close":
+        refused = self._expected  # the client has been told nothing: it will not send its body
+        if reply.header("Connection") != "close" and not refused:
             while ask.read(1 << 16):
                 pass
         length = len(reply.body) if reply.length is None else reply.length
         self._write(reply.status, reply.headers, b"" if ask.method == "HEAD" else reply.body, length=length)
-        return reply.header("Connection") != "close" or self._linger()
+        return (reply.header("Connection") != "close" and not refused) or self._linger()
 
     def _linger(self) -> bool:
         """Close as nginx does after an early answer: the client gets to read it before it is told to go."""
