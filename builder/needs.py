@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from builder.dockerfile.epoch_value import NAME
 from builder.dockerfile.gitref import parse_gitref, ref_to_fetch
-from builder.errors import BuildError, LockError
+from builder.errors import BuildError, LockError, OfflineError
 from builder.graph.ops import GitOp, HttpOp
 from builder.oci.config import ImageConfig
 from builder.oci.platform import parse_platform
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from builder.dockerfile.state import Plan
     from builder.errors import Span
+    from builder.graph.graph import Graph
     from builder.graph.ops import Op
     from builder.oci.platform import Platform
     from builder.request import BuildRequest
+    from builder.sources.absent import Absent
     from builder.sources.definition import Definition
+    from builder.sources.fetcher import Fetcher
     from builder.sources.lock_file import LockFile
     from builder.sources.pins import Pins
     from builder.sources.resolver import Resolver
@@ -94,6 +98,22 @@ def _of_op(op: Op, span: Span | None) -> Iterator[Need]:
     elif isinstance(op, GitOp):
         words = (op.remote, op.ref)
         yield Need(GIT, spelled(at_ref(*words)), "", place, span, words, op.checksum)
+
+
+def look_for_downloads(graph: Graph, plans: Iterable[Plan], fetcher: Fetcher, absent: Absent) -> None:
+    """Of a build that may not fetch: tell `absent` what it would. Other faults are told where the build meets them."""
+    wanted = [(op, note.span) for digest, op in graph.ops.items() if (note := graph.notes.get(digest))]
+    wanted += [(plan.epoch.source, plan.epoch.span) for plan in plans if plan.epoch.source]
+    for op, span in wanted:
+        try:
+            if isinstance(op, HttpOp):
+                fetcher.http(op.url, op.checksum)
+            elif isinstance(op, GitOp):
+                fetcher.git(*op)
+        except OfflineError as error:
+            absent.add(error, span, "" if span else NAME)
+        except BuildError:
+            pass
 
 
 def of_contexts(directories: Mapping[str, str]) -> Iterator[Need]:

@@ -21,8 +21,8 @@ from builder.dockerfile.parser import parse
 from builder.dockerfile.run_options import Confinement
 from builder.errors import BuildError, OfflineError
 from builder.graph.graph import GraphBuilder
-from builder.graph.ops import GitOp, HttpOp, inputs
-from builder.needs import Needs, of_contexts, of_plan, stand_in
+from builder.graph.ops import inputs
+from builder.needs import Needs, look_for_downloads, of_contexts, of_plan, stand_in
 from builder.oci.platform import host, parse_platform
 from builder.sources.absent import Absent
 from builder.sources.base_layers import BaseLayers, Halt
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from builder.errors import Span
     from builder.events import Flag
     from builder.graph.graph import Graph
-    from builder.graph.ops import Op
     from builder.oci.config import ImageConfig
     from builder.oci.platform import Platform
     from builder.oci.resolved import ResolvedImage
@@ -228,26 +227,9 @@ class Planned:
 
     def need_downloads(self) -> None:
         """Of a build that may not fetch: raises one OfflineError for all that it would."""
-        wanted = [(op, note.span) for digest, op in self.graph.ops.items() if (note := self.graph.notes.get(digest))]
-        wanted += [(plan.epoch.source, plan.epoch.span) for plan in self.plans if plan.epoch.source]
-        for op, span in wanted:
-            try:
-                self._fetch(op)
-            except OfflineError as error:
-                self._absent.add(error, span, "" if span else NAME)
-            except BuildError:
-                pass  # of another kind: the build tells it where it needs it
+        look_for_downloads(self.graph, self.plans, self.fetcher, self._absent)
         if self._absent:
             raise self._absent.error(self.inputs.definition.content)
-
-    def _fetch(self, op: Op) -> None:
-        match op:
-            case HttpOp():
-                self.fetcher.http(op.url, op.checksum)
-            case GitOp():
-                self.fetcher.git(*op)
-            case _:
-                pass
 
     def _images(self, matter: Matter, target: str | None) -> list[tuple[str, Platform]]:
         """What will be looked up, as far as the file tells."""

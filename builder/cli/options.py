@@ -73,7 +73,10 @@ REGISTRY = (
         ("--authfile",), VALUE, "FILE", "Credentials. Default: $REGISTRY_AUTH_FILE, auth.json, docker's config.json."
     ),
     Option(
-        ("--creds",), VALUE, "USER[:PASSWORD]|-", "Credentials; - or a missing password is read from standard input."
+        ("--creds",),
+        VALUE,
+        "[HOST=]USER[:PASSWORD]|-",
+        "Credentials, for a build of one HOST; - or a missing password: standard input.",
     ),
     Option(("--tls-ca",), REPEAT, "FILE", "Trust the authorities in this PEM file too. May be repeated."),
     Option(("--tls-verify",), FLAG, help="Verify certificates and refuse plain HTTP. Default: true."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 def registry_options(arguments: Arguments) -> RegistryOptions:
     """Raises UsageError. Standard input is read for a password that --creds leaves out."""
+    host, creds = _creds(arguments.one("creds"))
     return RegistryOptions(
         authfile=arguments.one("authfile") or "",
-        creds=_creds(arguments.one("creds")),
+        creds=creds,
+        creds_host=host,
         authorities=arguments.all("tls-ca"),
         verify=not arguments.unset("tls-verify"),
         cert_dir=arguments.one("cert-dir") or "",
@@ -26,17 +29,41 @@ def registry_options(arguments: Arguments) -> RegistryOptions:
     )
 
 
-def _creds(text: str | None) -> tuple[str, str] | None:
+def options_of_file(arguments: Arguments) -> RegistryOptions:
+    """The same for a command that asks whatever registries a Dockerfile names: none of those may get a password
+    that is meant for another."""
+    options = registry_options(arguments)
+    if options.creds and not options.creds_host:
+        raise UsageError(
+            "--creds: a Dockerfile may name any registry: which one is to get this password?",
+            hint="write --creds HOST=USER, or rbuild login HOST once",
+        )
+    return options
+
+
+def _creds(text: str | None) -> tuple[str, tuple[str, str] | None]:
+    """`[HOST=]USER[:PASSWORD]`, or `-` for a line of that on standard input."""
     if text is None:
-        return None
-    user, colon, password = _line().partition(":") if text == "-" else text.partition(":")
+        return "", None
+    host, user, password = _split(_line() if text == "-" else text)
     if not user:
         raise UsageError(
             "--creds: the user name is missing", hint="write --creds USER, and the password to standard input"
         )
-    if text == "-" and not colon:
+    if text == "-" and password is None:
         raise UsageError("--creds -: standard input holds no USER:PASSWORD")
-    return user, password if colon else _line()
+    return host, (user, _line() if password is None else password)
+
+
+def _split(text: str) -> tuple[str, str, str | None]:
+    """A host has a dot or a port, or is localhost: other words before a = belong to the user or the password."""
+    host, equals, rest = text.partition("=")
+    if not equals or not re.fullmatch(
+        r"localhost(:\d+)?|[\w-]+(\.[\w-]+)+(:\d+)?|[\w-]+:\d+|\[[\da-fA-F:]+\](:\d+)?", host
+    ):
+        host, rest = "", text
+    user, colon, password = rest.partition(":")
+    return host.lower(), user, password if colon else None
 
 
 def _line() -> str:

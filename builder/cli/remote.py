@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
-    """One a line, as the registry orders them."""
+    """One a line, sorted."""
     from builder.registry.browse import tags as listed
 
     def look(registry: Registry) -> list[str]:

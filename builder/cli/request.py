@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from builder.cli import request_values as values
 from builder.cli.proxies import proxies
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import options_of_file
 from builder.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def request_of(arguments: Arguments, environ: Mapping[str, str], doors: Doors) -
         ssh=values.agents(arguments.all("ssh")),
         strict=arguments.flag("strict"),
         pull=values.pull_policy(arguments.one("pull")),
-        registry=registry_options(arguments),
+        registry=options_of_file(arguments),
         lock=_lock(arguments),
         locked=arguments.flag("locked"),
         build_ca=arguments.all("build-ca"),

@@ -24,7 +24,7 @@ _MOST_PAGES = 10_000
 
 
 def tags(registry: Registry, reference: Reference) -> list[str]:
-    """All tags of a repository, as the registry itself orders them; mirrors know only what was asked of them."""
+    """All tags of a repository, sorted, of the registry itself: mirrors know only what was asked of them."""
     endpoint = registry.routes.pull(reference)[-1]
     found: list[str] = []
     place, seen = "tags/list", set[str]()
@@ -34,7 +34,7 @@ def tags(registry: Registry, reference: Reference) -> list[str]:
         seen.add(place)
         page, place = registry.persist(lambda place=place: _page(registry, endpoint, place))  # type: ignore[misc]
         found += page
-    return found
+    return sorted(set(found))
 
 
 def _page(registry: Registry, endpoint: Endpoint, place: str) -> tuple[list[str], str]:

@@ -44,14 +44,18 @@ class Keychain:
     def find(self, host: str, repository: str = "", *, mirror: bool = False) -> Login | None:
         """The login for a repository of host[:port], or for the host alone; None where there is none.
 
-        What --creds gives is for the registries that are named: no mirror gets it. Raises AuthError for a file or
+        What --creds gives is for its host, or all that the command names: no mirror gets it. AuthError for a file or
         a helper that is broken, and for an --authfile that is not there.
         """
-        if self.options.creds and not mirror:
+        if self.options.creds and not mirror and self._is_meant(host):
             return Login(*self.options.creds, where="--creds")
         with self._guard:
             found = (login for prefix in lookups(host, repository) for login in self._all(prefix))
             return next((login for login in found if login), None)
+
+    def _is_meant(self, host: str) -> bool:
+        named = self.options.creds_host
+        return not named or normal(named) == normal(host)
 
     def save(self, prefix: str, login: Login) -> str:
         """Keep `login` for a host, or for the repositories below HOST/PATH; the file or program that has it now.

@@ -6,7 +6,8 @@ from builder.values import NamedTuple
 
 
 class RegistryOptions(NamedTuple):
-    """`authfile` and `conf` name files, "" the usual ones; `creds` are a user and a password for every registry asked.
+    """`authfile` and `conf` name files, "" the usual ones; `creds` are a user and a password
+    for the registry `creds_host`, or with "" for every registry that the command names.
 
     `authorities` are PEM files to trust, `verify` False takes any certificate, `cert_dir` is instead of certs.d.
     `insecure` are hosts (with port) that may be spoken to in plain HTTP or with any certificate.
@@ -15,6 +16,7 @@ class RegistryOptions(NamedTuple):
 
     authfile: str = ""
     creds: tuple[str, str] | None = None
+    creds_host: str = ""
     authorities: tuple[str, ...] = ()
     verify: bool = True
     cert_dir: str = ""

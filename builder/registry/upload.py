@@ -58,10 +58,10 @@ class Upload:
         persist = self._to.client.persist
         if persist(self._exists):
             return PRESENT
-        self._to.provide(self._blob)
         lender = self._to.lender(self._blob.digest)
         if persist(lambda: self._begin(lender)):
             return MOUNTED
+        self._to.provide(self._blob)
         while not persist(self._go_on):
             pass
         self._to.moved(self._blob.digest, self._blob.size, self._blob.size)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from builder.events import Flag
 
 _SILENCE = 180.0
-_KEPT = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_KEPT = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
+# What git calls the variables that name authorities for everything else: it does not look at those itself.
+_TRUST = (("GIT_SSL_CAINFO", "SSL_CERT_FILE"), ("GIT_SSL_CAPATH", "SSL_CERT_DIR"))
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 # -F: a Host line of the user's could run any program. Keys come from the agent that --ssh names, and from nowhere else.
 _SSH = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes -o IdentityFile=none -o ConnectTimeout=30"
@@ -89,6 +91,7 @@ class Git:
 
 def _environment(agent: str, allow: str, headers: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.lower() in _PROXIES}
+    trusted = {own: kept[common] for own, common in _TRUST if common in kept}
     settings = [
         *_SETTINGS.items(),
         *((f"http.{url}.extraHeader", f"Authorization: {header}") for url, header in headers.items()),
@@ -100,6 +103,7 @@ def _environment(agent: str, allow: str, headers: Mapping[str, str]) -> dict[str
     for number, (key, value) in enumerate(settings):
         numbered[f"GIT_CONFIG_KEY_{number}"], numbered[f"GIT_CONFIG_VALUE_{number}"] = key, value
     return {
+        **trusted,
         **kept,
         **numbered,
         **({"SSH_AUTH_SOCK": agent} if agent else {}),

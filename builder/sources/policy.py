@@ -51,7 +51,6 @@ def newer(found: Descriptor | None, question: Question) -> Descriptor:
         return found
 
 
-Policy = "Callable[[Descriptor | None, Question], Descriptor]"
 POLICIES: Mapping[str, Callable[[Descriptor | None, Question], Descriptor]] = {
     "missing": missing,
     "always": always,

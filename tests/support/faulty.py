@@ -84,6 +84,7 @@ class Faulty:
         self.log: list[tuple[str, str, str]] = []
         self.leaked: list[str] = []
         self.tokens: set[str] = set()
+        self.delay = 0.0  # before each answer
         self._digests: dict[str, str] = {}
         self._starts: dict[str, bytes] = {}
         self._counts: Counter[str] = Counter()
@@ -237,6 +238,7 @@ class _Connection:
         early = self._early(ask, fault, chance)
         if early is not None:
             return early
+        time.sleep(faulty.delay)
         reply = faulty.server.answer(ask)
         return self._late(ask, reply, fault, chance)
 

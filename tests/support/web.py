@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from tests.support.authority import Pair
 
 LAST_MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always"]
@@ -18,7 +21,7 @@ GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "prot
 class Web:
     """Serves `root`. `asked` are (path, status, Authorization); `faults` the answers of a path before the real one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tls: Pair | None = None) -> None:
         self.root = root
         self.asked: list[tuple[str, int, str | None]] = []
         self.faults: dict[str, list[tuple[int, dict[str, str]]]] = {}
@@ -30,8 +33,13 @@ class Web:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            secure.load_cert_chain(*tls)
+            listening = self._server.socket
+            self._server.socket = secure.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
         self.other_name = f"http://localhost:{self._server.server_port}"
 
     def close(self) -> None:

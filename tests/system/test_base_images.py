@@ -166,7 +166,12 @@ def test_a_private_image(rbuild: Rbuild, desk: Desk, password_registry: Registry
     error = desk.fails(3)
     assert error.span and error.span.first == 2
     assert f"rbuild login {password_registry.host}" in (error.hint or "")
-    words = ["--isolation=none", "--platform=linux/amd64", "--progress=plain", f"--creds={USER}:{PASSWORD}"]
+    words = [
+        "--isolation=none",
+        "--platform=linux/amd64",
+        "--progress=plain",
+        f"--creds={password_registry.host}={USER}:{PASSWORD}",
+    ]
     told = rbuild(*words, desk.context)
     assert desk.has(*base.layers)
     assert PASSWORD not in told.stdout + told.stderr

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from builder.bundling import BundleRequest, bundle
 from builder.oci import mediatypes
 from builder.oci.assemble import assemble_index
 from builder.oci.config import ImageConfig
 from builder.oci.platform import host, parse_platform
+from builder.request import BuildRequest
 from builder.store.store import Store
 from tests.support.builds import build, write_context
 from tests.support.bundles import Machine
@@ -25,7 +27,7 @@ from tests.support.command import Rbuild
 from tests.support.consumers import skopeo
 from tests.support.images import put_image
 from tests.support.registries import Registry
-from tests.support.tools import ROOT, need_tool
+from tests.support.tools import need_tool
 from tests.support.web import Web
 
 OTHER = "arm64" if host().architecture != "arm64" else "amd64"
@@ -203,10 +205,10 @@ def test_targets_choose(home: Home, tmp_path: Path) -> None:
 
 def test_the_same_sources_give_the_same_bytes(home: Home, island: Machine, tmp_path: Path) -> None:
     again = home.machine.bundle(tmp_path / "y.tar", home.context)
-    words = [sys.executable, "-m", "builder", "bundle", "--store", home.machine.store, "-o", "-", home.context]
-    piped = subprocess.run(words, capture_output=True, cwd=ROOT, check=True)
+    piped = io.BytesIO()
+    bundle(BundleRequest(BuildRequest(str(home.context), store=str(home.machine.store)), "-"), piped)
     there = island.bundle(tmp_path / "z.tar", "--offline", "--bundle", home.bundle, home.context)
-    assert home.bundle.read_bytes() == again.read_bytes() == piped.stdout == there.read_bytes()
+    assert home.bundle.read_bytes() == again.read_bytes() == piped.getvalue() == there.read_bytes()
     folder = home.machine.bundle(tmp_path / "folder", home.context)
     assert (folder / "index.json").read_bytes() in home.bundle.read_bytes()
     assert Machine(tmp_path / "third").build("--offline", "--bundle", folder, home.context) == home.digest
@@ -239,7 +241,7 @@ def test_several_platforms(here: Machine, island: Machine, context: Path, tmp_pa
 
 
 def test_images_of_a_registry_come_along(
-    here: Machine, island: Machine, plain_registry: Registry, context: Path, no_network: list[str], tmp_path: Path
+    here: Machine, island: Machine, plain_registry: Registry, context: Path, tmp_path: Path
 ) -> None:
     """Of an index only what the platforms need; layers that no build has needed yet are fetched."""
     name, mine = "bundles/base", str(host())
@@ -253,7 +255,7 @@ def test_images_of_a_registry_come_along(
     path = here.bundle(tmp_path / "x.tar", context)
     assert [row["digest"] for row in listed(path)["sources"]] == [images[mine].digest, other.digest]
     assert images[f"linux/{OTHER}"].digest[7:] not in blob_names(path)
-    assert island.offline(no_network, "--bundle", path, context) == here.build(context)
+    assert island.build("--offline", "--bundle", path, context) == here.build(context)
     # A lock names the manifest, the bundle the index that it is in.
     here("lock", context)
     assert island.build("--offline", "--locked", "--bundle", path, context) == here.build(context)

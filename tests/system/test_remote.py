@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.authority import Authority
 from tests.support.builds import build, write_context
 from tests.support.command import Rbuild
 from tests.support.web import Web
@@ -197,6 +198,22 @@ def test_a_private_repository(rbuild: Rbuild, web: Web, context: Path, tmp_path:
     write_context(context, f"FROM scratch\nADD {web.url}/r.git /\n")
     assert "cannot read" in fails(rbuild, context, status=3)
     build(rbuild, "--isolation=none", "--secret", f"id=GIT_AUTH_TOKEN,src={tmp_path / 'token'}", context)
+
+
+def test_git_trusts_the_authorities_that_downloads_trust(
+    rbuild: Rbuild, context: Path, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By SSL_CERT_FILE, and nobody else's."""
+    (tmp_path / "www").mkdir()
+    web = Web(tmp_path / "www", authority.issue("a server of git"))
+    web.repository("r", "echo x >file")
+    write_context(context, f"FROM scratch\nADD {web.url}/r.git /\n")
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH"):
+        monkeypatch.delenv(name, raising=False)
+    assert "certificate" in rbuild("build", context, status=4).stderr
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    assert list(members(rbuild, context)) == ["file"]
+    web.close()
 
 
 def test_a_git_context(rbuild: Rbuild, web: Web) -> None:

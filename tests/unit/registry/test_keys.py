@@ -195,6 +195,14 @@ def test_creds_are_for_registries_and_not_for_mirrors(home: Home) -> None:
     assert keys.find("mirror.example", "a", mirror=True) is None
 
 
+def test_creds_of_one_host_are_for_that_alone(home: Home) -> None:
+    """K12: a Dockerfile may name any registry."""
+    keys = home.keys(creds=("ann", SECRET), creds_host="docker.io")
+
+    assert keys.find("index.docker.io", "a") == Login("ann", SECRET, where="--creds")
+    assert keys.find("quay.io", "a") is None
+
+
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [

@@ -25,9 +25,10 @@ from builder.registry.push import push
 from builder.registry.registry import Registry
 from builder.store.images import closure
 from builder.store.store import Store
-from tests.support.faulty import FAULTS, Faulty, Rules
+from tests.support.faulty import FAULTS, Faulty, Rules, Upstream
 from tests.support.images import put_image
 from tests.support.origin import Origin
+from tests.support.registries import Registry as Server
 
 WAITING = ("silence", "slow")  # take as long as nobody waits
 BRISK = tuple(fault for fault in FAULTS if fault not in WAITING)
@@ -152,6 +153,26 @@ def test_pulls_end_whole_or_with_a_clear_error(first: int, sample: Sample, clien
     assert len([error for error in errors if error]) <= 2, errors
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_faults_before_a_real_registry(
+    seed: int, sample: Sample, client: Client, plain_registry: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forgets an upload that broke off: what can be sent twice in all is."""
+    monkeypatch.setattr(upload, "ASKED", 1 << 16)
+    name = f"faults/seed{seed}"
+    with Faulty(Upstream(plain_registry.host), seed, Rules(rate=0.1, only=BRISK)) as proxy:
+        error = None
+        try:
+            push(registry_of(client), parse_reference(f"{proxy.host}/{name}:v1"), sample.store, sample.root)
+        except BuildError as fault:
+            error = fault
+        check_error(seed, proxy, error)
+        for digest, count in proxy.of_blobs(sample.contents).items():
+            assert count <= 2 * len(sample.contents[digest])
+    tagged = plain_registry.request("HEAD", f"/v2/{name}/manifests/v1")
+    assert error or tagged.headers["docker-content-digest"] == sample.root.digest
+
+
 @pytest.mark.torture
 def test_five_thousand_transfers(sample: Sample, client: Client, tmp_path: Path) -> None:
     """Half of them pushes; nine of ten are whole."""
@@ -159,3 +180,58 @@ def test_five_thousand_transfers(sample: Sample, client: Client, tmp_path: Path)
     pulled = [pull_once(seed, sample, client, tmp_path) for seed in range(1000, 3500)]
     for errors in (pushed, pulled):
         assert len([error for error in errors if error]) < len(errors) // 10
+
+
+def pushed_through(origin: Origin, sample: Sample, client: Client, **rules: object) -> tuple[Faulty, BuildError | None]:
+    with Faulty(origin, 8, Rules(rate=0)._replace(**rules)) as proxy:  # type: ignore[arg-type]
+        try:
+            push(
+                registry_of(client), parse_reference(f"{proxy.host}/team/app:v1"), sample.store, sample.root, parallel=1
+            )
+        except BuildError as error:
+            return proxy, error
+    return proxy, None
+
+
+def test_a_large_blob_goes_up_in_pieces_where_it_has_to(sample: Sample, client: Client) -> None:
+    """G-T3: all at once first, then the ladder; what was refused was not sent, and what is known is kept in mind."""
+    origin = Origin(largest=30_000, least_chunk=10_000)
+    proxy, error = pushed_through(origin, sample, client)
+    lengths = [entry for entry in proxy.log if entry[0] == "PATCH" and entry[2] == "202"]
+
+    assert error is None and origin.tags["team/app", "v1"] == sample.root.digest
+    assert len(lengths) == 5  # 90,191 bytes in pieces of 20,000
+    assert all(count == len(sample.contents[digest]) for digest, count in proxy.of_blobs(sample.contents).items())
+
+
+def test_a_registry_that_takes_no_large_blob_at_all_is_told(sample: Sample, client: Client) -> None:
+    _, error = pushed_through(Origin(largest=5_000), sample, client)
+    assert isinstance(error, RegistryError)
+    assert "413" in error.message and "limit on the size of a request" in (error.hint or "")
+
+
+@pytest.mark.parametrize("fault", ["two locations", "absolute", "away", "lost reply", "wrong range", "expired"])
+def test_each_fault_alone_is_survived(fault: str, sample: Sample, client: Client) -> None:
+    """G-T1: about every third path meets it."""
+    origin = Origin()
+    proxy, error = pushed_through(origin, sample, client, rate=0.3, most=1, only=(fault,), token=True)
+
+    assert error is None, fault
+    assert origin.tags["team/app", "v1"] == sample.root.digest
+    assert any(entry[2] == fault for entry in proxy.log) and not proxy.leaked
+
+
+@pytest.mark.parametrize("fault", ["drop", "429", "503", "502", "504", "408", "broken", "swallowed"])
+def test_each_failure_alone_is_survived(fault: str, sample: Sample, client: Client) -> None:
+    origin = Origin()
+    proxy, error = pushed_through(origin, sample, client, rate=0.3, most=1, only=(fault,))
+
+    assert error is None and any(entry[2] == fault for entry in proxy.log), fault
+    for digest, count in proxy.of_blobs(sample.contents).items():
+        assert count <= 2 * len(sample.contents[digest])
+
+
+def test_a_registry_that_never_recovers_ends_a_push(sample: Sample, client: Client) -> None:
+    proxy, error = pushed_through(Origin(), sample, client, rate=1.0, most=10_000, only=("503",))
+    assert isinstance(error, NetworkError) and error.exit_status == 4
+    assert "503" in error.message and proxy.host in error.message
