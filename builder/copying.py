@@ -38,6 +38,11 @@ class Place(NamedTuple):
     path: str = ""
     wanted: str = ""
 
+    @property
+    def domain(self) -> str:
+        """The registry, "" for what is at none."""
+        return self.reference.domain if self.reference and self.kind == "registry" else ""
+
 
 def parse_place(text: str, qualify: Callable[[str], Reference] = parse_reference) -> Place:
     """`oci-layout://PATH[:TAG|@DIGEST]`, `store://REF`, or a reference at a registry. UsageError, DocumentError."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.live import mode_of, shown
 from builder.cli.push import platform_of, write_digests
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import check_creds, registry_options
 from builder.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _work(
         with Registry(options, console.environ, cancelled) as registry:
             source = place(arguments.operands[0], registry.routes.qualify)
             target = place(arguments.operands[1], parse_reference)
+            check_creds(options, [place.domain for place in (source, target) if place.domain])
             return copy(registry, source, target, store, platform, emit).digest
 
     return work

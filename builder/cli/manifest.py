@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from builder.cli.images import find
 from builder.cli.live import mode_of, shown
 from builder.cli.push import destination
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import check_creds, registry_options
 from builder.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
         raise UsageError(f"{name}: a tag cannot carry a digest")
     annotations = [_annotation(text) for text in arguments.all("annotation")]
     options, mode = registry_options(arguments), mode_of(arguments, console)
+    check_creds(options, [destination(part, doors).domain for part in parts])
     with doors.open_store(arguments.one("store")) as store:
 
         def work(emit: Emit, cancelled: Event) -> list[Descriptor]:

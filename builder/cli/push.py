@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.images import find
 from builder.cli.live import mode_of, shown
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import check_creds, registry_options
 from builder.errors import BuildError, ExportError, UsageError
 from builder.progress.text import size
 
@@ -34,6 +34,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     platform = platform_of(arguments)
     with doors.open_store(arguments.one("store")) as store:
         jobs = [_narrowed(job, store, platform) for job in _jobs(arguments, store, doors)]
+        check_creds(options, [target.domain for _, target in jobs])
         done = shown(lambda emit, stop: _push(jobs, options, console, store, emit, stop), mode, console, "push")
     if isinstance(done, int):
         return done

@@ -10,6 +10,8 @@ from builder.errors import UsageError
 from builder.registry.options import RegistryOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from builder.cli.argv import Arguments
 
 
@@ -39,6 +41,15 @@ def options_of_file(arguments: Arguments) -> RegistryOptions:
             hint="write --creds HOST=USER, or rbuild login HOST once",
         )
     return options
+
+
+def check_creds(options: RegistryOptions, registries: Collection[str]) -> None:
+    """UsageError for credentials without a host where several registries may ask for them."""
+    if options.creds and not options.creds_host and len(set(registries)) > 1:
+        raise UsageError(
+            f"--creds: which of {', '.join(sorted(set(registries)))} is to get this password?",
+            hint="write --creds HOST=USER, or rbuild login HOST once",
+        )
 
 
 def _creds(text: str | None) -> tuple[str, tuple[str, str] | None]:

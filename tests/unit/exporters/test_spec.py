@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.errors import NotSupported, UsageError
+from builder.errors import UsageError
 from builder.exporters.exporter import exporter_for, output_names
 from builder.exporters.spec import Output, parse_output
 from builder.oci.reference import parse_reference
@@ -57,10 +57,33 @@ def test_what_is_wrong_is_said(text: str, why: str) -> None:
         parse_output(text)
 
 
-@pytest.mark.parametrize("kind", ["image", "registry", "cacheonly"])
-def test_what_is_for_later_is_said(kind: str) -> None:
-    with pytest.raises(NotSupported, match="not supported yet"):
-        parse_output(f"type={kind},name=x")
+def test_images_go_by_their_names() -> None:
+    """type=registry is type=image,push=true; there is no file to name."""
+    image = parse_output("type=image,name=a.example/b,compression=zstd")
+    registry = parse_output("type=registry,name=a.example/b")
+
+    assert image.is_image and not image.pushes and image.pushing().pushes
+    assert registry.pushes and registry.dest == ""
+    assert image.compression == "zstd"
+    assert not parse_output("type=oci").is_image
+    assert parse_output("type=cacheonly") == Output("cacheonly", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("type=image,dest=x", "dest= is unknown"),
+        ("type=image,name=a:b,push=true,push-by-digest=true", "has a tag"),
+        ("type=image,name=A/B", "lower case"),
+        ("type=image,oci-mediatypes=false", "always OCI"),
+        ("type=registry,push=false", "contradicts"),
+        ("type=image,push=maybe", "neither true nor false"),
+        ("type=cacheonly,name=x", "name= is unknown"),
+    ],
+)
+def test_what_an_image_cannot_be_is_said(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse_output(text)
 
 
 def test_every_kind_has_an_exporter() -> None:
