@@ -20,18 +20,15 @@ from builder.graph.ops import GitOp, HttpOp
 from builder.layers.tree import DIFF
 from builder.oci import mediatypes
 from builder.oci.bundle import (
-    NOTHING,
     OCTETS,
     Bundle,
     CheckoutSource,
     FileSource,
     ImageSource,
     StepsSource,
-    artifacts,
-    index_of,
-    manifest_of,
     parse_bundle,
 )
+from builder.oci.bundle_layout import NOTHING, artifacts, index_of, manifest_of
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.digest import sha256_of
 from builder.oci.platform import parse_platform

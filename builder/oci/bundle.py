@@ -1,44 +1,24 @@
 """What a bundle holds, as one document: every source of a build, and the blobs that they are made of. Pure.
 
-    index.json ─► bundle document (an artifact: its manifest, its JSON)
-              ├─► images, by ref.name
-              └─► files and checkouts (artifacts: their manifests, one blob each)
-
-The document is the truth: index.json and the manifests of the artifacts follow from it, and whoever reads a
-bundle compares them. Everything is sorted, nothing is dated: the same sources give the same bytes.
+Everything is sorted, nothing is dated: the same sources give the same bytes.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from builder.errors import DocumentError
-from builder.oci import mediatypes
-from builder.oci.descriptor import CONTAINERD_NAME, REF_NAME, Descriptor, describe, descriptor_from
+from builder.oci.descriptor import Descriptor, descriptor_from
 from builder.oci.digest import parse_digest
-from builder.oci.index import Index
 from builder.oci.json import Fields, build, decode, encode
-from builder.oci.manifest import Manifest
 from builder.oci.platform import Platform, platform_from
 from builder.values import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
 VERSION = 1
-_FAMILY = "application/vnd.rbuild."
-DOCUMENT = _FAMILY + "bundle.v1+json"
-FILE = _FAMILY + "file.v1"
-CHECKOUT = _FAMILY + "checkout.v1"
-STEPS = _FAMILY + "steps.v1"
+FAMILY = "application/vnd.rbuild."
+DOCUMENT = FAMILY + "bundle.v1+json"
 OCTETS = "application/octet-stream"
-NOTHING = b"{}"  # the config of an artifact (image-spec manifest.md, "Guidance for an empty descriptor")
 
-_SOURCE = "org.opencontainers.image.source"
-_REVISION = "org.opencontainers.image.revision"
-_SHA256 = _FAMILY.removeprefix("application/vnd.") + "sha256"
-_REF_NAME = re.compile(r"[A-Za-z0-9]+(?:[-._:@/+][A-Za-z0-9]+|--[A-Za-z0-9]+|__[A-Za-z0-9]+)*", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ESCAPED = re.compile(rb"\\(.)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
@@ -134,68 +114,7 @@ class Bundle(NamedTuple):
         )
 
 
-def manifest_of(bundle: Bundle) -> bytes:
-    """The manifest of the document: what index.json names."""
-    document = describe(DOCUMENT, bundle.encode())
-    return _artifact(DOCUMENT, document, ())
-
-
-def artifacts(bundle: Bundle) -> dict[str, bytes]:
-    """The manifests of files, checkouts and steps, by digest."""
-    return {descriptor.digest: raw for descriptor, raw in map(describe_artifact, bundle.others)}
-
-
-def describe_artifact(source: Artifact) -> tuple[Descriptor, bytes]:
-    """A source as other tools may look at it: a manifest of one blob, annotated."""
-    notes: tuple[tuple[str, str], ...]
-    match source:
-        case FileSource():
-            kind, notes = FILE, ((_SOURCE, source.url), (_SHA256, source.blob.digest[7:]))
-        case CheckoutSource():
-            kind, notes = CHECKOUT, ((_REVISION, source.commit), (_SOURCE, source.remote))
-        case StepsSource():
-            kind, notes = STEPS, ()
-    raw = _artifact(kind, source.blob, notes)
-    return describe(mediatypes.MANIFEST, raw)._replace(artifact_type=kind), raw
-
-
-def _artifact(kind: str, blob: Descriptor, notes: tuple[tuple[str, str], ...]) -> bytes:
-    config = describe(mediatypes.EMPTY, NOTHING)
-    return Manifest(config, (blob,), annotations=notes, artifact_type=kind).encode()
-
-
-def index_of(bundle: Bundle) -> bytes:
-    """index.json: the bundle document first, then images by name, then artifacts."""
-    document = describe(mediatypes.MANIFEST, manifest_of(bundle))._replace(artifact_type=DOCUMENT)
-    named = {(name, one.root.digest): one for one in bundle.images if (name := _ref_name(one))}
-    images = [_entry(name, one, named) for (name, _), one in sorted(named.items())]
-    others = [describe_artifact(one)[0] for one in bundle.others]
-    return Index((document, *images, *dict.fromkeys(others))).encode()
-
-
-def _ref_name(image: ImageSource) -> str:
-    """The full name, or that of a context, as far as a ref.name may spell it (image-spec annotations.md)."""
-    name = image.reference or image.names[0]
-    return name if _REF_NAME.fullmatch(name) else ""
-
-
-def _entry(name: str, image: ImageSource, named: Iterable[tuple[str, str]]) -> Descriptor:
-    """One name for one image: a context may be another image for each platform."""
-    alone = [other for other, _ in named].count(name) == 1
-    shown = name if alone else f"{name}-{str(image.platform).replace('/', '-')}"
-    full = ((CONTAINERD_NAME, image.reference),) if image.reference else ()
-    return image.root.plain().annotated((REF_NAME, shown), *full)
-
-
-def is_document(entry: Descriptor) -> bool:
-    """Whether an entry of index.json is the bundle document. DocumentError for one of another version."""
-    kind = entry.artifact_type
-    if kind.startswith(_FAMILY + "bundle.") and kind != DOCUMENT:
-        raise _newer(kind)
-    return kind == DOCUMENT
-
-
-def _newer(version: object) -> DocumentError:
+def newer(version: object) -> DocumentError:
     return DocumentError(
         f"it is a bundle of version {version!r}, known is {VERSION}", hint="use the rbuild that made it"
     )
@@ -208,7 +127,7 @@ def parse_bundle(raw: bytes) -> Bundle:
     if _CONTROL.search(raw[:-1].decode()) or set(_ESCAPED.findall(raw)) - {b'"', b"\\"}:
         raise DocumentError("bundle document: there are control characters in it")
     if document.get("version") != VERSION:
-        raise _newer(document.get("version"))
+        raise newer(document.get("version"))
     fields = Fields(document, "bundle document")
     fields.number("version")
     bundle = Bundle(
@@ -348,13 +267,4 @@ def _required_platform(fields: Fields) -> Platform:
     found = fields.one("platform", platform_from)
     if found is None:
         raise DocumentError(f"{fields.what}: platform is missing")
-    return found
-
-
-def by_digest(sizes: Iterable[Descriptor]) -> Mapping[str, int]:
-    """Sizes by digest; DocumentError when one digest is given two."""
-    found: dict[str, int] = {}
-    for each in sizes:
-        if found.setdefault(each.digest, each.size) != each.size:
-            raise DocumentError(f"blob {each.digest} is announced with {found[each.digest]} and {each.size} bytes")
     return found

@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING
 
 from builder.errors import ArchiveError, DocumentError, NotFound
 from builder.oci import mediatypes
-from builder.oci.bundle import (
-    DOCUMENT,
-    NOTHING,
-    Bundle,
-    artifacts,
-    index_of,
-    is_document,
-    manifest_of,
-    parse_bundle,
-)
+from builder.oci.bundle import DOCUMENT, Bundle, parse_bundle
+from builder.oci.bundle_layout import NOTHING, artifacts, index_of, is_document, manifest_of
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.digest import sha256_of
 from builder.oci.index import parse_index

@@ -190,10 +190,10 @@ class _Index:
     def _skip(self, entry: _Entry) -> None:
         end = self._at + entry.size
         padding = -entry.size % _BLOCK
+        if end > self._size:
+            raise ArchiveError(f"truncated: {entry.name} has {self._size - self._at} of its {entry.size} bytes")
         if end + padding > self._size:
-            raise ArchiveError(
-                f"truncated: {entry.name} has {max(0, min(self._size, end) - self._at)} of its {entry.size} bytes"
-            )
+            raise ArchiveError(f"truncated: it ends after {self._size} bytes, right after {entry.name}")
         if any(os.pread(self._descriptor, padding, end)):
             raise ArchiveError(f"altered: there is something between {entry.name} and what follows it")
         self._at = end + padding

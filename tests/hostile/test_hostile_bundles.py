@@ -16,7 +16,7 @@ import pytest
 
 from builder.errors import ArchiveError, BuildError, NotFound
 from builder.exporters import tarstream
-from builder.oci.bundle import index_of
+from builder.oci.bundle_layout import index_of
 from builder.oci.digest import sha256_of
 from builder.sources.bundle_file import LAYOUT, open_bundle
 from builder.sources.bundles import Bundles

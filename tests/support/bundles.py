@@ -12,7 +12,8 @@ from typing import NamedTuple
 from builder.cli.console import Console
 from builder.cli.main import main
 from builder.exporters.bundle import Piece, write_bundle
-from builder.oci.bundle import NOTHING, OCTETS, Bundle, FileSource, ImageSource, artifacts, index_of, manifest_of
+from builder.oci.bundle import OCTETS, Bundle, FileSource, ImageSource
+from builder.oci.bundle_layout import NOTHING, artifacts, index_of, manifest_of
 from builder.oci.descriptor import describe
 from builder.oci.digest import sha256_of
 from builder.oci.platform import host

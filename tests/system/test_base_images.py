@@ -125,7 +125,7 @@ def test_a_second_build_needs_no_registry(desk: Desk, tmp_path: Path) -> None:
     assert desk.builds(no_cache=True) == first
     (warning,) = (event.message for event in desk.told(pull="newer")[1] if isinstance(event, Notice))
     assert warning.startswith(f"--pull=newer: {base.reference} is taken as it is in the store: ")
-    assert f"{registry.host}/v2/: connection refused" in warning
+    assert warning.endswith("connection refused")
 
 
 def test_each_platform_gets_its_image_and_no_other_is_pulled(

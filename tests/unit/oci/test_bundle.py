@@ -8,16 +8,8 @@ import pytest
 
 from builder.errors import DocumentError
 from builder.oci import mediatypes
-from builder.oci.bundle import (
-    OCTETS,
-    Bundle,
-    CheckoutSource,
-    FileSource,
-    ImageSource,
-    artifacts,
-    index_of,
-    parse_bundle,
-)
+from builder.oci.bundle import OCTETS, Bundle, CheckoutSource, FileSource, ImageSource, parse_bundle
+from builder.oci.bundle_layout import artifacts, index_of
 from builder.oci.descriptor import REF_NAME, Descriptor, describe
 from builder.oci.index import parse_index
 from builder.oci.manifest import parse_manifest

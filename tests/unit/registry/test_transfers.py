@@ -1,9 +1,11 @@
-"""Blobs on bad networks: resumed, never asked for more often than twice, and never wrong."""
+"""Blobs on bad networks: resumed, never asked for more often than twice, and never wrong.
+
+`test_transfer_faults.py` tries what chance makes of it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import socket
 import threading
@@ -20,12 +22,10 @@ from builder.oci.descriptor import Descriptor
 from builder.oci.reference import parse_reference
 from builder.registry.endpoint import Endpoint
 from builder.registry.options import RegistryOptions
-from builder.registry.pull import layers, pull
+from builder.registry.pull import layers
 from builder.registry.registry import Registry
 from builder.store.store import Store
-from tests.support.faulty import Faulty, Rules
-from tests.support.origin import Origin
-from tests.support.registries import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
+from tests.support.registries import OCI_LAYER
 from tests.support.talk import Script, Talk, reply, talking
 
 QUICK = Patience(connect=2, silence=0.15, tries=4, delay=0.005)
@@ -249,74 +249,3 @@ def test_a_manifest_of_another_digest_is_asked_for_again() -> None:
     ):
         registry.manifest(IMAGE._replace(digest="sha256:" + "0" * 64))
     assert len(talk.heads) == QUICK.tries
-
-
-# --- seeds ---
-
-
-def published() -> tuple[Origin, list[bytes]]:
-    """An image of four layers, and all its blobs, the manifest last."""
-    origin, chance = Origin(), random.Random(7)
-    contents = [chance.randbytes(size) for size in (10, 3000, 100_000, 400_000)]
-    rootfs = {"type": "layers", "diff_ids": [name(content) for content in contents]}
-    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
-    listed = [described(OCI_LAYER, content) for content in contents]
-    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described(OCI_CONFIG, config)}
-    manifest = json.dumps({**document, "layers": listed}).encode()
-    origin.blobs.update({("x/y", name(blob)): blob for blob in (*contents, config)})
-    origin.manifests["x/y", name(manifest)] = (OCI_MANIFEST, manifest)
-    origin.tags["x/y", "1"] = name(manifest)
-    return origin, [*contents, config, manifest]
-
-
-def name(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def described(media_type: str, content: bytes) -> dict[str, object]:
-    return {"mediaType": media_type, "digest": name(content), "size": len(content)}
-
-
-def pulled(seed: int, rules: Rules, directory: Path) -> bool:
-    """Whether the image came; if not, an error was told, and in no case is anything in the store wrong."""
-    origin, blobs = published()
-    with Faulty(origin, seed, rules) as faulty, asking() as registry, Store.open(str(directory)) as store:
-        try:
-            pull(registry, parse_reference(f"{faulty.host}/x/y:1"), store)
-            whole = True
-        except BuildError as error:
-            assert error.message, error
-            whole = False
-        found = {entry.name: entry.read_bytes() for entry in (directory / "blobs/sha256").iterdir()}
-    assert not faulty.leaked
-    assert all(name(content) == f"sha256:{digest}" for digest, content in found.items())
-    assert not whole or {f"sha256:{digest}" for digest in found} == {name(blob) for blob in blobs}
-    return whole
-
-
-FAST = (
-    "drop",
-    "lost reply",
-    "429",
-    "503",
-    "reset",
-    "truncated",
-    "flipped",
-    "long",
-    "short",
-    "encoded",
-    "packed",
-    "away",
-)
-
-
-def test_pulls_through_faults_end_whole_or_with_an_error(tmp_path: Path) -> None:
-    whole = [pulled(seed, Rules(rate=0.3, most=2, only=FAST), tmp_path / str(seed)) for seed in range(8)]
-    assert sum(whole) >= 7
-
-
-@pytest.mark.torture
-def test_a_thousand_pulls_through_faults_end_whole_or_with_an_error(tmp_path: Path) -> None:
-    rules = Rules(rate=0.4, most=3, silence=0.25)
-    whole = [pulled(seed, rules, tmp_path / str(seed)) for seed in range(1000)]
-    assert sum(whole) > 900
