@@ -6,6 +6,7 @@ of a blob, a credential at another host.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def push_once(seed: int, sample: Sample, client: Client) -> BuildError | None:
             push(registry_of(client), name, sample.store, sample.root, parallel=chance.choice((1, 4)))
         except BuildError as fault:
             error = fault
+        client.close()
         check_pushed(seed, sample, origin, proxy, error)
     return error
 
@@ -131,6 +133,7 @@ def pull_once(seed: int, sample: Sample, client: Client, place: Path) -> BuildEr
             pull(registry_of(client), name, store)
         except BuildError as fault:
             error = fault
+        client.close()
         for digest, content in sample.contents.items():
             found = Path(store.blobs.path(digest))
             assert not found.exists() or found.read_bytes() == content, (seed, digest)
@@ -176,7 +179,9 @@ def test_faults_before_a_real_registry(
 @pytest.mark.torture
 def test_five_thousand_transfers(sample: Sample, client: Client, tmp_path: Path) -> None:
     """Half of them pushes; nine of ten are whole."""
+    before = len(os.listdir("/proc/self/fd"))
     pushed = [push_once(seed, sample, client) for seed in range(1000, 3500)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 40  # the servers' last threads are still at it
     pulled = [pull_once(seed, sample, client, tmp_path) for seed in range(1000, 3500)]
     for errors in (pushed, pulled):
         assert len([error for error in errors if error]) < len(errors) // 10
