@@ -39,8 +39,9 @@ MAY_IMPORT = {
     "images": f"{GROUND} dockerfile sources",
     "packing": f"{GROUND} store layers snapshots executor",
     "announcing": f"{GROUND} planning dockerfile solver sources",
-    "building": f"{GROUND} request planning images packing announcing graph net registry store layers sandbox "
-    "dockerfile solver snapshots sources exporters executor",
+    "work": f"{GROUND} request planning images packing announcing graph store layers sandbox dockerfile solver "
+    "snapshots sources executor",
+    "building": f"{GROUND} request planning images work graph store layers dockerfile snapshots sources exporters executor",
     "locking": f"{GROUND} request needs planning store dockerfile sources",
     "copying": f"{GROUND} net registry store layers sources exporters",
     "bundling": f"{GROUND} request planning building graph registry store layers snapshots dockerfile sources "
