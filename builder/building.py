@@ -1,4 +1,4 @@
-"""The whole build on one page; with work.py, which does what is asked for here, the place where meaning and matter meet.
+"""The whole build on one page: with work.py, which does the work, the only place where meaning and matter meet.
 
 Dockerfile ─► plans ─► keys ─► layers that are known already        (one plan for each platform,
                                └─ the others: solve ─► pack          all over one graph)

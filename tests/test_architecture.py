@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "announcing": f"{GROUND} planning dockerfile solver sources",
     "work": f"{GROUND} request planning images packing announcing graph store layers sandbox dockerfile solver "
     "snapshots sources executor",
-    "building": f"{GROUND} request planning images work graph store layers dockerfile snapshots sources exporters executor",
+    "building": f"{GROUND} request planning images work graph store layers dockerfile snapshots sources exporters "
+    "executor",
     "locking": f"{GROUND} request needs planning store dockerfile sources",
     "copying": f"{GROUND} net registry store layers sources exporters",
     "bundling": f"{GROUND} request planning building graph registry store layers snapshots dockerfile sources "
