@@ -9,6 +9,10 @@ TESTS    ?= tests
 PYTEST   := $(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
 C_FLAGS  := -std=c11 -D_GNU_SOURCE -DPy_LIMITED_API=0x030b0000 -Wall -Wextra -Werror -fsyntax-only
 ASAN     := build/asan
+# What talks to servers is Python's; the C code below it is that of every build, which the other tests drive.
+SERVERS  := base_images bundles formats hostile_bundles lock offline registry_documents registry_push remote routes
+ASAN_TESTS := $(filter-out $(SERVERS:%=tests/system/test_%.py) $(SERVERS:%=tests/hostile/test_%.py), \
+    $(wildcard tests/native/test_*.py tests/hostile/test_*.py tests/system/test_*.py))
 ASAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 .DEFAULT_GOAL := help
@@ -51,7 +55,7 @@ test-asan: $(VENV)/.built tools ## run the tests of the C code under AddressSani
 	    -q build_ext --inplace
 	cd $(ASAN) && PYTHONPATH=. PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    $(CURDIR)/$(PYTEST) $(wildcard tests/native tests/hostile tests/system)
+	    $(CURDIR)/$(PYTEST) $(ASAN_TESTS)
 
 bench: $(VENV)/.built ## compare with a bare interpreter, a bare fork, Debian's buildah and skopeo where installed
 	$(BIN)/python benchmarks/run.py

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.cli.build_options import ALL
 from builder.cli.live import mode_of, shown
-from builder.cli.options import ALL
 from builder.cli.request import request_of
 from builder.errors import LockError, UsageError
 from builder.sources.lock import PLATFORM

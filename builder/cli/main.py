@@ -6,13 +6,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from builder.cli import argv as reader
+from builder.cli.commands import COMMANDS, command
 from builder.cli.console import Console, abandon_stdout, of_process
 from builder.cli.doors import Doors
-from builder.cli.options import COMMANDS, Command, command
 from builder.errors import BuildError, of_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from builder.cli.options import Command
 
 BROKEN_PIPE, INTERRUPTED, INTERNAL = 141, 130, 70
 

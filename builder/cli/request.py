@@ -116,7 +116,7 @@ def _other_dockerfile(given: str | None, context: str) -> str:
 def _meant(path: str) -> str | None:
     from difflib import get_close_matches
 
-    from builder.cli.options import COMMANDS
+    from builder.cli.commands import COMMANDS
 
     names = [command.name for command in COMMANDS] + ["help"]
     if path in names:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from builder.cli.options import COMMANDS, FLAG, HELP, PAIR, REPEAT, Command, Option, command
+from builder.cli.commands import COMMANDS, command
+from builder.cli.options import FLAG, HELP, PAIR, REPEAT, Command, Option
 from builder.errors import UsageError
 
 if TYPE_CHECKING:

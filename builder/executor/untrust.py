@@ -10,6 +10,7 @@ copied a certificate alone out of it       BuildError
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -98,12 +99,27 @@ def _clean_file(path: str, parent: int, name: str, authorities: Authorities) -> 
 
 def _search(file: int, authorities: Authorities) -> tuple[bool, set[bytes]]:
     ours, heads, kept = False, set[bytes](), b""
-    while piece := os.read(file, PIECE):
+    for piece in _pieces(file):
         content = kept + piece
         ours = ours or authorities.token in content
         heads |= heads_in(content)
         kept = content[-OVERLAP:]
     return ours, heads & authorities.heads()
+
+
+def _pieces(file: int) -> Iterator[bytes]:
+    """What is in a file, without its holes: one of a terabyte may be almost nothing."""
+    position = 0
+    while True:
+        try:
+            position = os.lseek(file, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        piece = os.read(file, PIECE)
+        position += len(piece)
+        yield piece
 
 
 def _cut(path: str, parent: int, name: str, authorities: Authorities) -> bytes:

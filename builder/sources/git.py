@@ -317,6 +317,12 @@ _UNREACHABLE = (
 )
 
 
+# A number alone would be found in a port, too.
+_DENIED = re.compile(
+    r"Authentication failed|could not read Username|Permission denied|(?:returned error:|HTTP(?: code)?) 40[13]\b"
+)
+
+
 def _unreachable(text: str) -> bool:
     return any(word in text.lower() for word in _UNREACHABLE)
 
@@ -339,9 +345,11 @@ class _git_errors:  # noqa: N801 (a context manager, read like a function)
         message = (
             f"cannot {self._doing} {redacted(self._remote)}: {reason.replace(self._remote, redacted(self._remote))}"
         )
-        if re.search(r"Authentication failed|could not read Username|Permission denied|40[13]", error.text):
+        if _DENIED.search(error.text):
             raise AuthError(
                 message,
                 hint="pass a token with --secret id=GIT_AUTH_TOKEN,src=FILE, or an agent with --ssh default",
             ) from None
-        raise NetworkError(message, hint="check the address and the network") from None
+        untrusted = "certificate" in reason.lower()
+        hint = "SSL_CERT_FILE=FILE names the authorities to trust" if untrusted else "check the address and the network"
+        raise NetworkError(message, hint=hint) from None

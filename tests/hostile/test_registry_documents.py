@@ -437,7 +437,7 @@ def test_k12_bytes_that_are_not_those_of_the_digest(liar: Liar, store: Store) ->
 def test_k12_index_that_leads_to_something_else(liar: Liar, store: Store) -> None:
     """What the index says of a manifest has to be what comes; a name in it may not come back to itself."""
     for more, reason in (
-        ({"size": len(manifest()) - 1}, "its bytes is"),
+        ({"size": len(manifest()) - 1}, "the index says"),
         ({"mediaType": mediatypes.INDEX}, "another kind|media type"),
         ({"digest": sha256_of(b"loop")}, sha256_of(b"loop")),
     ):

@@ -7,7 +7,9 @@ from collections import Counter
 import pytest
 
 from builder.cli import argv, refusals
-from builder.cli.options import COMMANDS, FLAG, NOT_YET, Command, command
+from builder.cli.build_options import NOT_YET
+from builder.cli.commands import COMMANDS, command
+from builder.cli.options import FLAG, Command
 from builder.errors import UsageError
 
 BUILD = COMMANDS[0]

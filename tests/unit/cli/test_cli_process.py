@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from builder.cli.options import COMMANDS
+from builder.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from builder.cli.options import COMMANDS, HELP, Option
+from builder.cli.commands import COMMANDS
+from builder.cli.options import HELP, Option
 from builder.cli.refusals import hint
 
 DOCUMENT = Path(__file__).parents[3] / "docs/options.md"

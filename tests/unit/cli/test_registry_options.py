@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from builder.cli import argv
-from builder.cli.options import Command, command
+from builder.cli.commands import command
+from builder.cli.options import Command
 from builder.cli.registry_options import options_of_file, registry_options
 from builder.errors import UsageError
 from builder.registry.options import RegistryOptions

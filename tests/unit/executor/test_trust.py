@@ -279,6 +279,16 @@ def test_links_and_pipes_of_a_step_are_not_opened(step: Step, authorities: Autho
     assert outside.read_bytes() == authorities.block()
 
 
+def test_holes_are_not_read(step: Step, authorities: Authorities) -> None:
+    sparse = step.wrote("sparse", b"x")
+    os.truncate(sparse, 1 << 40)
+    step.clean(authorities)
+    with open(sparse, "ab") as file:
+        file.write(authorities.block())
+    with pytest.raises(BuildError, match="/sparse .*in a form"):
+        step.clean(authorities)
+
+
 def test_other_certificates_are_nobodys_business(step: Step, authority: Authority, authorities: Authorities) -> None:
     leaf = authority.issue("a server of the company").certificate.read_bytes()
     step.wrote("leaf.pem", leaf)
