@@ -7,14 +7,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from builder.errors import BuildError, Cancelled, RegistryError, StoreError
+from builder.errors import BuildError, Cancelled, RegistryError, StoreError, UsageError
 from builder.events import StepTransfer
 from builder.oci import mediatypes
 from builder.oci.index import parse_index
 from builder.oci.reference import parse_reference
 from builder.registry.destination import Destination
 from builder.registry.pull import silent, told
-from builder.registry.upload import ANY_REFUSAL, MOUNTED, PRESENT, Upload
+from builder.registry.upload import ANY_REFUSAL, MOUNTED, PRESENT, UPLOADED, Upload
 from builder.store.blobs import missing
 from builder.store.images import closure, read_manifest
 from builder.values import NamedTuple
@@ -59,6 +59,8 @@ def push(
     `provide` is asked for blobs that the store lacks and the registry does not have; `lent` is a repository of the
     same registry that has them all. Raises AuthError, NetworkError, RegistryError, StoreError.
     """
+    if reference.digest not in ("", descriptor.digest):
+        raise UsageError(f"{reference}: the image is {descriptor.digest}", hint="leave the digest away, or name a tag")
     documents, blobs = _parts(store, descriptor)
     endpoint = registry.routes.push(reference)
 
@@ -75,9 +77,8 @@ def push(
         for document in documents[:-1]:
             _put(destination, store, document, document.digest)
         _put(destination, store, documents[-1], reference.tag or documents[-1].digest)
-    mounted, present = outcomes.count(MOUNTED), outcomes.count(PRESENT)
-    sent = sum(upload.spent for upload in uploads)
-    return Pushed(descriptor.digest, len(outcomes) - mounted - present, mounted, present, sent)
+    uploaded, mounted, present = (outcomes.count(outcome) for outcome in (UPLOADED, MOUNTED, PRESENT))
+    return Pushed(descriptor.digest, uploaded, mounted, present, sum(upload.spent for upload in uploads))
 
 
 def _parts(store: Store, root: Descriptor) -> tuple[list[Descriptor], list[Descriptor]]:

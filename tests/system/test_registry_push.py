@@ -231,6 +231,12 @@ def test_errors_of_the_command_line(rbuild: Rbuild, context: Path) -> None:
     assert "unknown kind of place" in rbuild("copy", "dir://x", "localhost:1/x", status=2).stderr
 
 
+def test_a_digest_that_the_image_has_not(rbuild: Rbuild, context: Path) -> None:
+    rbuild("-t", "localhost:1/x:v1", "-q", context)
+    refused = rbuild("push", "localhost:1/x:v1", f"localhost:1/x@sha256:{'0' * 64}", status=2)
+    assert "the image is sha256:" in refused.stderr
+
+
 def test_cacheonly_keeps_steps_and_names_nothing(rbuild: Rbuild, context: Path) -> None:
     rbuild("-o", "type=cacheonly", "-t", "named", context)
     assert json.loads(rbuild("images", "--json").stdout) == []

@@ -78,7 +78,7 @@ def registry_of(client: Client) -> Registry:
 
 
 def rules_of(chance: random.Random) -> Rules:
-    faults = tuple(FAULTS) if chance.random() < 0.1 else BRISK
+    faults = tuple(FAULTS) if chance.random() < 0.04 else BRISK
     return Rules(rate=chance.choice((0.05, 0.1, 0.2)), only=faults, token=chance.random() < 0.5, silence=0.6)
 
 
