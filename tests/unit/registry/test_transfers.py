@@ -28,17 +28,20 @@ from builder.store.store import Store
 from tests.support.registries import OCI_LAYER
 from tests.support.talk import Script, Talk, reply, talking
 
-QUICK = Patience(connect=2, silence=0.15, tries=4, delay=0.005)
+QUICK = Patience(connect=5, silence=5, tries=4, delay=0.005)
+HASTY = QUICK._replace(silence=0.3)
 BLOB = random.Random(1).randbytes(300_000)
 LAYER = Descriptor(OCI_LAYER, "sha256:" + hashlib.sha256(BLOB).hexdigest(), len(BLOB))
 IMAGE = parse_reference("127.0.0.1:1/x/y:1")
 
 
 @contextmanager
-def asking(talk: Talk | None = None, cancelled: threading.Event | None = None) -> Iterator[Registry]:
+def asking(
+    talk: Talk | None = None, cancelled: threading.Event | None = None, patience: Patience = QUICK
+) -> Iterator[Registry]:
     """A registry client; all it asks goes to `talk`."""
     cancelled = cancelled or threading.Event()
-    client = Client(cancelled, QUICK, {})
+    client = Client(cancelled, patience, {})
     with Registry(RegistryOptions(conf="/dev/null"), {}, cancelled, client=client) as registry:
         if talk:
             registry.routes.pull = lambda reference: (  # type: ignore[method-assign]
@@ -53,9 +56,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def bring(store: Store, script: Script, cancelled: threading.Event | None = None) -> list[str]:
+def bring(
+    store: Store, script: Script, cancelled: threading.Event | None = None, patience: Patience = QUICK
+) -> list[str]:
     """The ranges that were asked for, "" for the whole blob; what is in the store then is right."""
-    with talking(script) as talk, asking(talk, cancelled) as registry:
+    with talking(script) as talk, asking(talk, cancelled, patience) as registry:
         try:
             layers(registry, IMAGE, store, [LAYER])
             assert Path(store.blobs.path(LAYER.digest)).read_bytes() == BLOB
@@ -135,7 +140,7 @@ def test_wrong_bytes_twice_are_an_error(store: Store) -> None:
 )
 def test_an_answer_that_cannot_be_the_blob(store: Store, answer: bytes, why: str) -> None:
     with pytest.raises(NetworkError, match=why):
-        bring(store, lambda connection, head: connection.sendall(answer))
+        bring(store, lambda connection, head: connection.sendall(answer), patience=HASTY)
 
 
 def test_a_body_without_end_is_not_read_to_it(store: Store) -> None:
