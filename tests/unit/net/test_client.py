@@ -17,7 +17,7 @@ from builder.net.failed import retry_after
 from builder.net.tls import Tls
 from tests.support.talk import dripping, reply, saying, talking
 
-QUICK = Patience(connect=0.5, silence=0.2, tries=3, delay=0.01)
+QUICK = Patience(connect=1, silence=0.5, tries=3, delay=0.01)
 
 
 @pytest.fixture
