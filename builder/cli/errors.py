@@ -62,7 +62,7 @@ def _lines(error: BuildError, colour: bool, context: str | None) -> Iterator[str
     if error.span:
         yield from excerpt(error.span, context, error.source)
     if error.hint:
-        yield f"hint: {error.hint}"
+        yield "hint: " + "\n".join(printable(line) for line in error.hint.split("\n"))
 
 
 def _tail(error: StepFailed) -> Iterator[str]:
