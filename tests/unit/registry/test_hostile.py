@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from builder.cli.errors import render
-from builder.errors import AuthError, BuildError, DocumentError, NetworkError, RegistryError
+from builder.errors import AuthError, BuildError, DocumentError, NetworkError, RegistryError, UsageError
+from builder.net.tls import Tls
 from builder.oci import mediatypes
 from builder.oci.descriptor import Descriptor, describe
 from builder.oci.digest import sha256_of
@@ -19,7 +21,10 @@ from builder.oci.reference import parse_reference
 from builder.registry import browse
 from builder.registry.endpoint import Endpoint
 from builder.registry.errors import refusal
+from builder.registry.options import RegistryOptions
 from builder.registry.pull import outline
+from builder.registry.realms import trust
+from builder.registry.routes import Routes
 from builder.registry.tokens import _life
 from builder.store.store import Store
 from tests.support.asking import Asker, Given, Start, asker, start
@@ -98,7 +103,7 @@ def test_a_config_without_an_end_is_not_kept(asker: Asker, monkeypatch: pytest.M
     assert len(sent) < 1000
 
 
-def test_indexes_do_not_multiply(asker: Asker, start: Start, tmp_path: object) -> None:
+def test_indexes_do_not_multiply(asker: Asker, start: Start, tmp_path: Path) -> None:
     """Four documents, each naming the next two hundred times, are four documents."""
     bodies: dict[str, tuple[str, bytes]] = {}
 
@@ -152,6 +157,22 @@ def test_a_registry_token_that_would_start_another_header_is_refused_unseen(aske
     assert isinstance(error, AuthError)
     assert error.message.endswith(f"auths: {server.host}: registrytoken is not one word")
     assert not server.seen()[1:] or "top" not in str(error)
+
+
+def test_errors_of_a_command_line_show_no_password() -> None:
+    routes = Routes(RegistryOptions(mirrors=(("docker.io", "ann:secret@cache"),), conf="/dev/null"), {})
+    with pytest.raises(UsageError, match="…@cache") as caught:
+        routes.pull(parse_reference("golang"))
+    assert "secret" not in caught.value.message
+    assert "secret" not in repr(RegistryOptions(creds=("ann", "secret")))
+    assert "secret" not in render(BuildError("not an image reference: 'https://ann:sec@secret@host/x'"))
+
+
+def test_a_token_server_s_name_is_no_way_out_of_certs_d(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "certs.d").mkdir()
+    options = RegistryOptions(cert_dir=str(tmp_path / "certs.d"))
+    assert trust(HERE, "https://../token", options, {}) == Tls()
 
 
 def test_what_a_hint_repeats_of_a_document_does_nothing_to_the_terminal() -> None:
