@@ -51,10 +51,12 @@ def internal(error: Exception, *, colour: bool = False) -> str:
 
 
 def _lines(error: BuildError, colour: bool, context: str | None) -> Iterator[str]:
+    from builder.dockerfile.gitref import redacted
+
     if isinstance(error, StepFailed):
         yield from _tail(error)
     where = f"{error.span}: " if error.span else ""
-    message = "\n  ".join(printable(line) for line in error.message.splitlines())
+    message = "\n  ".join(printable(line) for line in redacted(error.message).splitlines())
     yield f"{_red('error:', colour)} {where}{message}"
     if isinstance(error, StepFailed):
         stage = f"stage {error.stage}, " if error.stage else ""
@@ -62,7 +64,7 @@ def _lines(error: BuildError, colour: bool, context: str | None) -> Iterator[str
     if error.span:
         yield from excerpt(error.span, context, error.source)
     if error.hint:
-        yield f"hint: {error.hint}"
+        yield "hint: " + "\n".join(printable(line) for line in error.hint.split("\n"))
 
 
 def _tail(error: StepFailed) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli.live import shown
 from builder.cli.push import platform_of
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import check_creds, registry_options
 from builder.errors import DocumentError, UsageError
 from builder.progress.text import one_line
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from builder.events import Emit
     from builder.oci.platform import Platform
     from builder.oci.reference import Reference
+    from builder.registry.options import RegistryOptions
     from builder.registry.registry import Registry
 
 
@@ -28,7 +29,8 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
     """One a line, sorted."""
     from builder.registry.browse import tags as listed
 
-    def look(registry: Registry) -> list[str]:
+    def look(registry: Registry, options: RegistryOptions) -> list[str]:
+        del options
         reference = _reference(registry, arguments.operands[0])
         if reference.tag or reference.digest:
             raise UsageError(
@@ -49,8 +51,9 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
 def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
     platform = platform_of(arguments)
 
-    def look(registry: Registry) -> list[tuple[str, dict[str, Any], bytes]]:
+    def look(registry: Registry, options: RegistryOptions) -> list[tuple[str, dict[str, Any], bytes]]:
         references = [_reference(registry, text).or_latest() for text in arguments.operands]
+        check_creds(options, [each.domain for each in references])
         return [_looked(registry, reference, platform, arguments.flag("raw")) for reference in references]
 
     found = _asked(look, "inspect", arguments, console)
@@ -100,7 +103,7 @@ def _reference(registry: Registry, text: str) -> Reference:
         raise UsageError(error.message, hint=error.hint) from error
 
 
-def _asked(look: Callable[[Registry], Any], word: str, arguments: Arguments, console: Console) -> Any:
+def _asked(look: Callable[[Registry, RegistryOptions], Any], word: str, arguments: Arguments, console: Console) -> Any:
     """What `look` gives, or the exit status. Ctrl-C ends it."""
     from builder.registry.registry import Registry
 
@@ -109,6 +112,6 @@ def _asked(look: Callable[[Registry], Any], word: str, arguments: Arguments, con
     def work(emit: Emit, cancelled: Event) -> Any:
         del emit
         with Registry(options, console.environ, cancelled) as registry:
-            return look(registry)
+            return look(registry, options)
 
     return shown(work, "quiet", console, word)

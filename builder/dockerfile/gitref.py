@@ -24,7 +24,7 @@ _KEYS = frozenset({"ref", "tag", "branch", "subdir", "checksum", "commit", "mtim
 
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", re.ASCII)
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*:[^/?#\s@]*@|(?<=http://)[^/?#\s@]+@|(?<=https://)[^/?#\s@]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s:]*:[^/?#\s]*@|(?<=http://)[^/?#\s]+@|(?<=https://)[^/?#\s]+@")
 
 
 def redacted(text: str) -> str:

@@ -80,10 +80,10 @@ class Answer:
 
     def all(self, limit: int) -> bytes:
         """The whole body, or its first `limit` + 1 bytes if it is longer."""
-        found = b""
+        found = bytearray()  # which grows without being copied, however small the pieces are
         while len(found) <= limit and (block := self.read(limit + 1 - len(found))):
             found += block
-        return found
+        return bytes(found)
 
     def reusable(self) -> bool:
         """Whether nothing of this answer is left on the connection; a little is read away for that."""

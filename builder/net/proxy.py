@@ -26,10 +26,17 @@ def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
         return None
     from urllib.parse import urlsplit
 
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise NetworkError(f"the proxy {redacted(text)} is not supported", hint="name one as http://HOST:PORT")
-    return Proxy(origin_of(parts), basic_of(parts))
+    text = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        if parts.scheme == "http" and parts.hostname:
+            return Proxy(origin_of(parts), basic_of(parts))
+    except ValueError:  # whose text may be a piece of the password
+        raise NetworkError(
+            f"the proxy for {origin.scheme} is named by what is no address",
+            hint="name one as http://USER:PASSWORD@HOST:PORT, with / # ? @ [ ] of the password as %2F %23 %3F %40 …",
+        ) from None
+    raise NetworkError(f"the proxy {redacted(text)} is not supported", hint="name one as http://HOST:PORT")
 
 
 def _named(environ: Mapping[str, str], name: str) -> str:

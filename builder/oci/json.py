@@ -54,8 +54,9 @@ def encode(document: dict[str, object]) -> bytes:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        # `add` gives None, so that each name is remembered when it is first seen: no name is counted through the list.
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"key {twice!r} is given twice")
     return document
 

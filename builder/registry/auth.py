@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from builder.registry.login import Login
 
 _FOREVER = float("inf")
+_SHORTEST = 4  # characters of a secret: less would be found in any text
 _Key = tuple[str, str, tuple[str, ...]]
 
 
@@ -120,6 +121,12 @@ class Authorizer:
         token = (sent or "").startswith("Bearer ")
         return no_right(asked, _scopes(endpoint, actions, also)) if token else unwelcome(asked)
 
+    def hidden(self, text: str) -> str:
+        """`text` without what was sent: servers and proxies repeat it in their errors, and those are kept in logs."""
+        for secret in {secret for known in tuple(self._known.values()) for secret in _secrets(known.header)}:
+            text = text.replace(secret, "****")
+        return text
+
     def _answer(self, asked: _Asked, scopes: tuple[str, ...], known: _Known | None) -> _Known:
         """To the challenges, the best first."""
         offered = challenges(asked.answer.headers.get("www-authenticate", ""))
@@ -155,6 +162,15 @@ class Authorizer:
             turn = self._turns.setdefault(key, allocate_lock())
         with turn:
             yield
+
+
+def _secrets(header: str) -> list[str]:
+    """The parts of an Authorization header that nobody may see; words too short to be one are left."""
+    from base64 import b64decode
+
+    scheme, _, word = header.partition(" ")
+    found = [word, b64decode(word).decode().partition(":")[2]] if scheme == "Basic" else [word]
+    return [each for each in found if len(each) >= _SHORTEST]
 
 
 def _key(endpoint: Endpoint, actions: str, also: Sequence[str]) -> _Key:

@@ -8,6 +8,7 @@ Its errors name the file and the member that is wrong, and never what is in it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from builder.errors import AuthError, DocumentError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import ItemsView
 
 _LARGEST = 4 << 20
+_VISIBLE = re.compile(r"[\x21-\x7e]+", re.ASCII)
 OURS = ("auth", "username", "password", "identitytoken", "registrytoken")
 
 
@@ -63,6 +65,8 @@ class AuthFile:
         auth, user, password, identity, token = (self._word(entry, name, f"auths: {key}: ") for name in OURS)
         if auth:
             user, password = self._decoded(auth, key)
+        if token and not _VISIBLE.fullmatch(token):  # it is put into a header as it is
+            raise self._fault(f"auths: {key}: registrytoken is not one word")
         said = user or password or identity or token
         return Login(user, password, identity, token, self.path) if said else None
 

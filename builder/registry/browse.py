@@ -19,38 +19,41 @@ if TYPE_CHECKING:
     from builder.registry.endpoint import Endpoint
     from builder.registry.registry import Registry
 
-_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.IGNORECASE)
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^,<>]*\brel="?next"?', re.IGNORECASE)
+_LONGEST_LINK = 16 << 10
 _MOST_PAGES = 10_000
+_MOST_BYTES = 256 << 20  # of all pages: millions of tags
 
 
 def tags(registry: Registry, reference: Reference) -> list[str]:
     """All tags of a repository, sorted, of the registry itself: mirrors know only what was asked of them."""
     endpoint = registry.routes.pull(reference)[-1]
-    found: list[str] = []
-    place, seen = "tags/list", set[str]()
+    found: set[str] = set()
+    place, seen, size = "tags/list", set[str](), 0
     while place:
-        if place in seen or len(seen) >= _MOST_PAGES:
+        if place in seen or len(seen) >= _MOST_PAGES or size > _MOST_BYTES:
             raise RegistryError(f"{host_of(endpoint)}: GET tags of {endpoint.repository}: its pages have no end")
         seen.add(place)
-        page, place = registry.persist(lambda place=place: _page(registry, endpoint, place))  # type: ignore[misc]
-        found += page
-    return sorted(set(found))
+        page, place, length = registry.persist(lambda place=place: _page(registry, endpoint, place))  # type: ignore[misc]
+        found.update(page)
+        size += length
+    return sorted(found)
 
 
-def _page(registry: Registry, endpoint: Endpoint, place: str) -> tuple[list[str], str]:
-    """One page, and where the next is, "" after the last (distribution-spec "Listing Tags", RFC 5988)."""
+def _page(registry: Registry, endpoint: Endpoint, place: str) -> tuple[list[str], str, int]:
+    """One page, where the next is, "" after the last (distribution-spec "Listing Tags", RFC 5988), and its bytes."""
     step = f"GET tags of {endpoint.repository}"
     with registry.request(endpoint, "GET", place, step=step) as answer:
         raw = answer.all(DOCUMENT_LIMIT)
         following = _following(answer, f"{host_of(endpoint)}: {step}")
     try:
-        return list(Fields(decode(raw, "the list"), "the list").texts("tags") or ()), following
+        return list(Fields(decode(raw, "the list"), "the list").texts("tags") or ()), following, len(raw)
     except DocumentError as error:
         raise DocumentError(f"{host_of(endpoint)}: {step}: {error.message}", hint=error.hint) from error
 
 
 def _following(answer: Answer, shown: str) -> str:
-    match = _NEXT.search(answer.headers.get("link", ""))
+    match = _NEXT.search(answer.headers.get("link", "")[:_LONGEST_LINK])
     if not match:
         return ""
     place = joined(answer.url, match[1])
@@ -63,17 +66,23 @@ def config(registry: Registry, reference: Reference, descriptor: Descriptor) -> 
     """The config of an image, verified. DocumentError for one that is too long or not what its digest says."""
     if descriptor.size > DOCUMENT_LIMIT:
         raise DocumentError(f"{descriptor.media_type} {descriptor.digest} is too long: {descriptor.size} bytes")
-    sink = _Memory()
+    sink = _Memory(descriptor.size)
     registry.blob(registry.routes.pull(reference), descriptor, sink)
-    if sha256_of(sink.content) != descriptor.digest:
-        raise DocumentError(f"expected blob {descriptor.digest}, the bytes are {sha256_of(sink.content)}")
-    return sink.content
+    content = bytes(sink.content)
+    if sha256_of(content) != descriptor.digest:
+        raise DocumentError(f"expected blob {descriptor.digest}, the bytes are {sha256_of(content)}")
+    return content
 
 
 class _Memory:
-    def __init__(self) -> None:
-        self.content = b""
+    """Takes `most` bytes: an answer without a length may have no end."""
+
+    def __init__(self, most: int) -> None:
+        self.content = bytearray()
+        self._most = most
 
     def write(self, chunk: bytes, /) -> int:
+        if len(self.content) + len(chunk) > self._most:
+            raise DocumentError(f"a blob of {self._most} bytes goes on after them")
         self.content += chunk
         return len(chunk)

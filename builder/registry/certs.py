@@ -40,7 +40,8 @@ def _directory(hosts: Sequence[str], options: RegistryOptions, environ: Mapping[
     for root in roots:
         for host in hosts:
             path = os.path.join(root, host)
-            if os.path.isdir(path):
+            # A token server is called what the registry likes: `..` is no directory of certs.d.
+            if host.strip(".") and os.path.isdir(path):
                 return path
     return _given(options.cert_dir) if options.cert_dir else ""
 

@@ -104,6 +104,7 @@ class Helper:
     def _failed(self, verb: str, status: int, output: str, errors: str) -> AuthError:
         """By the protocol the reason is on standard output."""
         said = (output.strip() or errors.strip()).partition("\n")[0][:200]
+        said = "" if 'secret"' in said.lower() else said  # an answer, whatever the status says
         return self._fault(f"{verb} fails with {status}" + (f": {said}" if said else ""))
 
     def _fault(self, what: str) -> AuthError:

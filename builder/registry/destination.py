@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.net.address import joined, origin_of, split, target_of
-from builder.registry.errors import LARGEST, host_of, refusal
+from builder.registry.errors import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,8 +88,7 @@ class Destination:
             self.limit = min(self.limit or smaller, smaller)
 
     def refusal(self, answer: Answer, step: str) -> BuildError:
-        body = answer.all(LARGEST)[:LARGEST]
-        return refusal(self.endpoint, step, answer.status, answer.headers, body, known=True)
+        return self._registry.refusal(self.endpoint, step, answer)
 
     def resolve(self, asked: str, location: str) -> str:
         """Where a Location leads. A server behind a TLS proxy often does not know that it is: then it says http."""

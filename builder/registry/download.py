@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from builder.errors import NetworkError
 from builder.net.client import PIECE, Failed
 from builder.net.failed import stopped
-from builder.registry.errors import host_of
+from builder.registry.errors import count_of, host_of
 
 if TYPE_CHECKING:
     from builder.events import Flag
@@ -62,13 +62,13 @@ class Download:
     def _skipped(self, answer: Answer, shown: str) -> int:
         """How many bytes of the answer we have already. A server that ignores ranges sends all of them again."""
         coding = answer.headers.get("content-encoding", "identity").strip().lower()
-        length = answer.headers.get("content-length", "").strip()
+        length = count_of(answer.headers.get("content-length", ""))
         if answer.status == 206:
             begin, whole = self._range(answer, shown)
         else:
-            begin, whole = 0, int(length) if length.isdigit() else self._blob.size
+            begin, whole = 0, self._blob.size if length is None else length
         # Storage servers mark archives as compressed that are stored as they are: their length tells.
-        if coding not in ("", "identity") and not (length.isdigit() and whole == self._blob.size):
+        if coding not in ("", "identity") and (length is None or whole != self._blob.size):
             raise Failed(self._fault(shown, f"comes encoded as {coding[:40]!r}, although plain bytes were asked for"))
         if whole != self._blob.size:
             raise Failed(self._fault(shown, f"has {whole} bytes, not the {self._blob.size} of its descriptor"))

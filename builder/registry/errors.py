@@ -15,7 +15,7 @@ from builder.errors import AuthError, BuildError, NetworkError, RegistryError
 from builder.net.reasons import Unreached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from builder.registry.endpoint import Endpoint
 
@@ -31,14 +31,21 @@ def may_mend(status: int) -> bool:
 
 
 def refusal(
-    endpoint: Endpoint, step: str, status: int, headers: Mapping[str, str], body: bytes, *, known: bool = False
+    endpoint: Endpoint,
+    step: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    known: bool = False,
+    hidden: Callable[[str], str] = str,
 ) -> BuildError:
     """The error for an answer that is not the one asked for. `body` is its beginning, at most LARGEST bytes.
 
     `step` is what was asked ("GET manifest library/golang:1.21"), `headers` have lower-case names, `known` says that
-    credentials were sent.
+    credentials were sent, and `hidden` takes them out of a text.
     """
-    codes, words = _told(headers, body)
+    codes, words = _told(headers, body, hidden)
     message = f"{host_of(endpoint)}: {step}: {_status(status)}" + (f": {words}" if words else "")
     kind, hint = _meaning(endpoint, step, status, headers, codes, known)
     if _is_plain_to_tls(status, body):
@@ -82,7 +89,7 @@ def _status(status: int) -> str:
 _PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
-def _told(headers: Mapping[str, str], body: bytes) -> tuple[tuple[str, ...], str]:
+def _told(headers: Mapping[str, str], body: bytes, hidden: Callable[[str], str]) -> tuple[tuple[str, ...], str]:
     """The codes, and the codes and messages as one line; of a body that is no registry's, what it is."""
     errors = _errors(body[:LARGEST])
     if errors is None:
@@ -90,7 +97,7 @@ def _told(headers: Mapping[str, str], body: bytes) -> tuple[tuple[str, ...], str
         foreign = bool(body.strip()) and "json" not in kind
         return (), _shown(f"the answer is {kind or 'no JSON'}, not a registry's") if foreign else ""
     codes = tuple(code for code, _ in errors)
-    shown = [": ".join(part for part in pair if part) for pair in errors[:_MOST]]
+    shown = [hidden(": ".join(part for part in pair if part)) for pair in errors[:_MOST]]
     more = f"; {len(errors) - _MOST} more" if len(errors) > _MOST else ""
     return codes, _shown("; ".join(shown)) + more
 
@@ -195,13 +202,19 @@ def _absent_hint(endpoint: Endpoint, step: str, codes: tuple[str, ...]) -> str:
 def _limit_hint(host: str, headers: Mapping[str, str], known: bool) -> str:
     """What the server says of its limit: "100;w=21600" is 100 in 21600 seconds."""
     limit, _, window = headers.get("ratelimit-limit", "").partition(";w=")
-    told = f"its limit is {limit} in {_span(window)}" if limit.isdigit() and window.isdigit() else "it limits requests"
-    wait = headers.get("retry-after", "")
-    again = f", the next in {_span(wait)}" if wait.isdigit() else ""
+    most, seconds, wait = map(count_of, (limit, window, headers.get("retry-after", "")))
+    known_limit = most is not None and seconds is not None
+    told = f"its limit is {most} in {_span(seconds or 0)}" if known_limit else "it limits requests"
+    again = f", the next in {_span(wait)}" if wait is not None else ""
     account = "" if known else f"; a login may raise it: rbuild login {host}"
     return f"{told}{again}{account}"
 
 
-def _span(seconds: str) -> str:
-    count = min(int(seconds[:9]), 10**8)
-    return f"{count // 3600} h" if count >= 7200 else f"{count // 60} min" if count >= 120 else f"{count} s"
+def _span(seconds: int) -> str:
+    return f"{seconds // 3600} h" if seconds >= 7200 else f"{seconds // 60} min" if seconds >= 120 else f"{seconds} s"
+
+
+def count_of(text: str) -> int | None:
+    """A number as headers have it, else None: of what Unicode calls digits, too, which are no numbers of ours."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

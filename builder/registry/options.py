@@ -23,3 +23,7 @@ class RegistryOptions(NamedTuple):
     insecure: tuple[str, ...] = ()
     mirrors: tuple[tuple[str, str], ...] = ()
     conf: str = ""
+
+    def __repr__(self) -> str:
+        """Without the password: a traceback or a failed test may print it."""
+        return f"RegistryOptions(authfile={self.authfile!r}, conf={self.conf!r}, …)"

@@ -10,6 +10,7 @@ from builder.errors import BuildError, Cancelled, DocumentError
 from builder.events import Event, Notice, StepCancelled, StepFailed, StepFinished, StepStarted, StepTransfer
 from builder.oci import mediatypes
 from builder.oci.index import parse_index
+from builder.oci.json import MOST
 from builder.oci.manifest import parse_manifest
 from builder.oci.platform import Platform
 from builder.registry.documents import explain
@@ -137,14 +138,23 @@ class _Documents:
     def chosen(self, root: Descriptor, platform: Platform) -> Manifest:
         return self._manifest(choose_manifest(self, root, platform))
 
-    def manifests(self, root: Descriptor, depth: int = _DEPTH) -> list[Manifest]:
-        """All that an index leads to, in its order."""
+    def manifests(self, root: Descriptor) -> list[Manifest]:
+        """All that an index leads to, in its order, each once: indexes that name one another's many times multiply."""
+        return list(self._below(root, set(), _DEPTH))
+
+    def _below(self, root: Descriptor, seen: set[str], depth: int) -> Iterator[Manifest]:
+        if root.digest in seen:
+            return
+        seen.add(root.digest)
+        if len(seen) > MOST:
+            raise DocumentError(f"an index of more than {MOST} manifests")
         if root.media_type not in mediatypes.INDEXES:
-            return [self._manifest(root)]
+            yield self._manifest(root)
+            return
         if not depth:
             raise DocumentError(f"indexes within indexes, deeper than {_DEPTH}")
-        children = parse_index(self.read(root), root.media_type).manifests
-        return [manifest for child in children for manifest in self.manifests(child, depth - 1)]
+        for child in parse_index(self.read(root), root.media_type).manifests:
+            yield from self._below(child, seen, depth - 1)
 
     def check(self, manifests: Sequence[Manifest]) -> None:
         """DocumentError, before it gets a name, for what no build and no listing could use."""

@@ -18,7 +18,7 @@ from builder.oci.descriptor import Descriptor
 from builder.registry import documents
 from builder.registry.auth import Authorizer
 from builder.registry.download import Download
-from builder.registry.errors import LARGEST, at_step, host_of, may_mend, refusal
+from builder.registry.errors import LARGEST, at_step, count_of, host_of, may_mend, refusal
 from builder.registry.keys import Keychain
 from builder.registry.routes import Routes
 from builder.registry.schemes import Schemes
@@ -28,6 +28,7 @@ from builder.store.blobs import DOCUMENT_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from builder.errors import BuildError
     from builder.events import Flag
     from builder.net.client import Answer
     from builder.oci.reference import Reference
@@ -108,10 +109,16 @@ class Registry:
                     if again and header and answer.status == 401:
                         raise self._authorizer.refused(endpoint, actions, answer, also, header, step)
                     if answer.status != 401 or origin_of(answer.url) != origin_of(endpoint.base):
-                        _check(endpoint, step, answer, accept, header is not None)
+                        if answer.status not in accept:
+                            raise _failing(self.refusal(endpoint, step, answer, known=header is not None), answer)
                         yield answer
                         return
                     header = self._authorizer.challenged(endpoint, actions, answer, also, header, step)
+
+    def refusal(self, endpoint: Endpoint, step: str, answer: Answer, *, known: bool = True) -> BuildError:
+        """The error for an answer that is not the one asked for, without credentials that it repeats."""
+        body, hidden = _beginning(answer), self._authorizer.hidden
+        return refusal(endpoint, step, answer.status, answer.headers, body, known=known, hidden=hidden)
 
     @contextmanager
     def _followed(
@@ -209,9 +216,9 @@ class Registry:
             if answer.status == 404:
                 return None
             kind, digest = documents.kind_of(answer.headers), documents.announced(answer.headers)
-            length = answer.headers.get("content-length", "")
-        if kind in documents.KINDS and digest and length.isdigit():
-            return Descriptor(kind, digest, int(length))
+            length = count_of(answer.headers.get("content-length", ""))
+        if kind in documents.KINDS and digest and length is not None:
+            return Descriptor(kind, digest, length)
         return self._manifest(endpoint, wanted, None)[1]
 
     def _permit(self, what: str) -> None:
@@ -236,12 +243,8 @@ def _keep_secure(base: str, url: str, begin: str) -> None:
         )
 
 
-def _check(endpoint: Endpoint, step: str, answer: Answer, accept: Sequence[int], known: bool) -> None:
-    if answer.status in accept:
-        return
-    told = answer
-    error = refusal(endpoint, step, told.status, told.headers, _beginning(answer), known=known)
-    raise Failed(error, retry_after(told.headers)) if may_mend(told.status) else error
+def _failing(error: BuildError, answer: Answer) -> Exception:
+    return Failed(error, retry_after(answer.headers)) if may_mend(answer.status) else error
 
 
 def _beginning(answer: Answer) -> bytes:

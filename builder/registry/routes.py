@@ -153,6 +153,7 @@ def _bare(prefix: str, location: str) -> tuple[bool, str]:
     scheme, colon, rest = location.rpartition("://")
     bare = (rest if colon else location).rstrip("/")
     first = prefix.partition("/")[0].removeprefix("*.")
+    location = f"…@{location.rpartition('@')[2]}" if "@" in location else location  # errors show no credentials
     if not is_location(prefix.rstrip("/"), wildcard=True) or not _is_domain(first):
         raise UsageError(
             f"--mirror {prefix}={location}: {prefix!r} does not begin with a registry", hint="as in docker.io/library"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 20
 _REDIRECTS, _MOST = (301, 302, 303, 307, 308), 3
 _DEFAULT_LIFE = 60  # seconds, of a token of which nothing is said
+_LONGEST_LIFE = 86400
 _MARGIN = 30  # seconds before its end in which a token is not used any more
 _CLIENT = "rbuild"
 _VISIBLE = re.compile(r"[\x21-\x7e]+", re.ASCII)
@@ -174,8 +175,9 @@ _NO_SERVER = "is there a proxy or a portal in between?"
 def _life(answer: Mapping[str, object], headers: Mapping[str, str]) -> float:
     """Seconds for which a token may be used. Its age counts by the server's own clock: ours may be wrong."""
     told = answer.get("expires_in")
-    life = float(told) if isinstance(told, int | float) and told > 0 else _DEFAULT_LIFE
-    life = min(life, 86400.0) - _age(answer.get("issued_at"), headers.get("date", ""))
+    # Cut before it is converted: JSON's numbers may be larger than any float.
+    life = float(min(told, _LONGEST_LIFE)) if isinstance(told, int | float) and told > 0 else _DEFAULT_LIFE
+    life -= _age(answer.get("issued_at"), headers.get("date", ""))
     return max(0.0, life - min(_MARGIN, life / 4))
 
 

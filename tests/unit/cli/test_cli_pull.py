@@ -53,6 +53,19 @@ def test_what_is_missing_is_told_in_the_form_of_the_progress(plain_registry: Reg
     assert last["message"].startswith(f"{plain_registry.host}: GET manifest cli/none:1: 404 Not Found")
 
 
+@pytest.mark.parametrize("command", [["pull"], ["inspect", "--remote"]])
+def test_one_password_is_not_shown_to_two_registries(
+    plain_registry: Registry, tmp_path: Path, command: list[str]
+) -> None:
+    err = io.StringIO()
+    before = len(plain_registry.requests())
+    names = [f"{plain_registry.host}/a", "other.invalid/b"]
+    status = main([*command, "--creds=ann:secret", *names], Console(io.StringIO(), err, {"HOME": str(tmp_path)}))
+    assert status == 2
+    assert "which of" in err.getvalue() and "secret" not in err.getvalue()
+    assert len(plain_registry.requests()) == before
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -53,6 +53,21 @@ def test_the_environment_names_the_proxy_and_its_exceptions(url: str, environ: d
     assert (proxy_for(origin_of(url), environ) is not None) is proxied
 
 
+def test_a_proxy_whose_password_is_not_escaped_is_refused_without_a_piece_of_it() -> None:
+    for text in (
+        "http://user:secret/x@proxy:1",
+        "user:secret#x@proxy",
+        "http://u:secret[@proxy",
+        "http://u:secret@p:99999",
+    ):
+        with pytest.raises(NetworkError, match="is no address") as caught:
+            proxy_for(origin_of("https://a.example/"), {"https_proxy": text})
+        assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+    with pytest.raises(NetworkError, match="is not supported") as caught:
+        proxy_for(origin_of("https://a.example/"), {"https_proxy": "user:secret@"})
+    assert "secret" not in caught.value.message
+
+
 def test_a_proxy_that_we_cannot_speak_to_is_refused_without_its_password() -> None:
     for text in ("socks5://user:secret@proxy:1080", "https://user:secret@proxy"):
         with pytest.raises(NetworkError, match="is not supported") as caught:
