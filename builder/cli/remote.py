@@ -89,7 +89,10 @@ def _chosen(registry: Registry, reference: Reference, raw: bytes, media_type: st
     entry = index.choose(platform)
     if entry is None:
         offered = ", ".join(str(each.platform) for each in index.manifests if each.platform)
-        raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}")
+        raise NotFound(
+            f"{reference.familiar()}: the image is not there for {platform}",
+            hint=f"it is there for {offered or 'nothing'}",
+        )
     return registry.manifest(reference._replace(tag="", digest=entry.digest), entry)
 
 
