@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.IGNORECASE)
 _MOST_PAGES = 10_000
+_HINT = "the registry, or something before it, answers with what is not a list of tags"
 
 
 def tags(registry: Registry, reference: Reference) -> list[str]:
@@ -46,7 +47,7 @@ def _page(registry: Registry, endpoint: Endpoint, place: str) -> tuple[list[str]
     try:
         return list(Fields(decode(raw, "the list"), "the list").texts("tags") or ()), following
     except DocumentError as error:
-        raise DocumentError(f"{host_of(endpoint)}: {step}: {error.message}", hint=error.hint) from error
+        raise DocumentError(f"{host_of(endpoint)}: {step}: {error.message}", hint=error.hint or _HINT) from error
 
 
 def _following(answer: Answer, shown: str) -> str:

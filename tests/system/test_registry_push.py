@@ -147,16 +147,12 @@ def test_copies_keep_digests_between_all_places(
     assert raw == rbuild("inspect", "--raw", name).stdout
 
 
-def test_nothing_gets_the_digest_of_something_else(rbuild: Rbuild, context: Path, plain_registry: Registry) -> None:
-    name, other = f"{plain_registry.host}/push/exact", f"sha256:{'0' * 64}"
+def test_no_name_has_the_digest_of_something_else(rbuild: Rbuild, context: Path) -> None:
     rbuild("-t", "localhost/exact:1", "-q", context)
-    digest = digest_of(rbuild, "localhost/exact:1")
+    refused = rbuild("copy", "store://localhost/exact:1", f"store://kept@sha256:{'0' * 64}", status=2)
 
-    assert digest in rbuild("push", "localhost/exact:1", f"{name}@{other}", status=2).stderr
-    assert digest in rbuild("copy", "store://localhost/exact:1", f"store://kept@{other}", status=2).stderr
-    assert plain_registry.request("GET", "/v2/push/exact/tags/list").status == 404
-    assert rbuild("images", "--json").stdout.count('"reference"') == 1
-    assert rbuild("push", "localhost/exact:1", f"{name}@{digest}").stdout == f"{name}@{digest}\n"
+    assert digest_of(rbuild, "localhost/exact:1") in refused.stderr
+    assert "kept" not in rbuild("images").stdout
 
 
 def test_a_copy_within_a_registry_moves_no_bytes(rbuild: Rbuild, plain_registry: Registry) -> None:
