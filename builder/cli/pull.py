@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.cli.live import mode_of, shown
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import check_creds, registry_options
 from builder.errors import BuildError, DocumentError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     if isinstance(pulled, int):
         return pulled
     for reference, digest in pulled:
-        console.out(f"{digest}\n" if arguments.flag("quiet") else f"{reference._replace(digest=digest)}\n")
+        console.out(f"{digest}\n" if mode == "quiet" else f"{reference._replace(digest=digest)}\n")
     return 0
 
 
@@ -56,6 +56,7 @@ def _pull(
 
     with Registry(options, console.environ, cancelled) as registry:
         references = [_reference(registry, name) for name in names]
+        check_creds(options, [each.domain for each in references])
         return [(each, pull(registry, each, store, platform, emit).digest) for each in references]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli.live import shown
 from builder.cli.push import platform_of
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import check_creds, registry_options
 from builder.errors import DocumentError, UsageError
 from builder.progress.text import one_line
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from builder.events import Emit
     from builder.oci.platform import Platform
     from builder.oci.reference import Reference
+    from builder.registry.options import RegistryOptions
     from builder.registry.registry import Registry
 
 
@@ -36,7 +37,7 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
             )
         return listed(registry, reference)
 
-    found = _asked(look, "ls-tags", arguments, console)
+    found = _asked(look, "ls-tags", registry_options(arguments), console)
     if isinstance(found, int):
         return found
     if arguments.flag("json"):
@@ -47,13 +48,14 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 
 def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
-    platform = platform_of(arguments)
+    platform, options = platform_of(arguments), registry_options(arguments)
 
     def look(registry: Registry) -> list[tuple[str, dict[str, Any], bytes]]:
         references = [_reference(registry, text).or_latest() for text in arguments.operands]
+        check_creds(options, [each.domain for each in references])
         return [_looked(registry, reference, platform, arguments.flag("raw")) for reference in references]
 
-    found = _asked(look, "inspect", arguments, console)
+    found = _asked(look, "inspect", options, console)
     if isinstance(found, int):
         return found
     if arguments.flag("raw"):
@@ -103,11 +105,9 @@ def _reference(registry: Registry, text: str) -> Reference:
         raise UsageError(error.message, hint=error.hint) from error
 
 
-def _asked(look: Callable[[Registry], Any], word: str, arguments: Arguments, console: Console) -> Any:
+def _asked(look: Callable[[Registry], Any], word: str, options: RegistryOptions, console: Console) -> Any:
     """What `look` gives, or the exit status. Ctrl-C ends it."""
     from builder.registry.registry import Registry
-
-    options = registry_options(arguments)
 
     def work(emit: Emit, cancelled: Event) -> Any:
         del emit

@@ -62,6 +62,7 @@ def test_what_is_missing_is_told_in_the_form_of_the_progress(plain_registry: Reg
         (["--platform=linux", "--all-platforms", "a"], "exclude one another"),
         (["--platform=a/b/c/d", "a"], "not a platform"),
         ([], "needs REF"),
+        (["--creds=ann:secret", "a.corp/a", "b.corp/b"], "which of a.corp, b.corp is to get this password"),
         (["--progress=tty", "a"], "not a terminal"),
     ],
 )
