@@ -66,9 +66,13 @@ def _creds(text: str | None) -> tuple[str, tuple[str, str] | None]:
     return host, (_text(user), _text(_line() if password is None else password))
 
 
-def _text(secret: str) -> str:
+def is_text(secret: str) -> bool:
     """Bytes that are no UTF-8 reach us as lone surrogates, which no header can hold (RFC 7617, section 2.1)."""
-    if not secret.isascii() and any("\ud800" <= character <= "\udfff" for character in secret):
+    return secret.isascii() or not any("\ud800" <= character <= "\udfff" for character in secret)
+
+
+def _text(secret: str) -> str:
+    if not is_text(secret):
         raise UsageError("--creds: the user or the password is not UTF-8")
     return secret
 
