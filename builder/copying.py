@@ -159,6 +159,8 @@ def _lend(store: Store, room: Store, blob: Descriptor) -> None:
 
 def _deliver(registry: Registry, target: Place, room: Store, root: Descriptor, emit: Emit) -> None:
     if target.kind == "store":
+        if target.reference and target.reference.digest not in ("", root.digest):
+            raise UsageError(f"{STORE}{target.reference}: what would get this name is {root.digest}")
         room.tags.set(str(target.reference), root.plain())
     elif target.kind == "layout":
         _into_layout(target, room, root)

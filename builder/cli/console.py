@@ -12,13 +12,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_STDOUT = "cannot write standard output"
+
+
 class Console(NamedTuple):
     stdout: TextIO
     stderr: TextIO
     environ: Mapping[str, str]
 
     def out(self, text: str) -> None:
-        self.stdout.write(text)
+        """OSError names standard output."""
+        try:
+            self.stdout.write(text)
+        except OSError as error:
+            error.filename = _STDOUT
+            raise
+
+    def flush(self) -> None:
+        """OSError names standard output."""
+        try:
+            self.stdout.flush()
+        except OSError as error:
+            error.filename = _STDOUT
+            raise
 
     def err(self, text: str) -> None:
         """Never fails: there is nobody left to tell."""
@@ -44,6 +60,8 @@ class Console(NamedTuple):
 
 def of_process() -> Console:
     _open_missing_descriptors()
+    if sys.stdin is None:
+        sys.stdin = _nothing()
     # A path or a line of output that is not UTF-8 must not turn into an error of ours.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -57,6 +75,10 @@ def _open_missing_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+
+
+def _nothing() -> TextIO:
+    return open(os.devnull, encoding="utf-8")
 
 
 def _nowhere() -> TextIO:

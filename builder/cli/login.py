@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from builder.cli.registry_options import registry_options
+from builder.cli.registry_options import is_text, registry_options
 from builder.errors import AuthError, BuildError, UsageError
 from builder.registry.keys import Keychain, Login
 from builder.registry.prefixes import HUB, normal
@@ -52,6 +52,8 @@ def logout(arguments: Arguments, console: Console, doors: Doors) -> int:
     if everything and arguments.operands:
         raise UsageError(f"--all and {arguments.operands[0]} exclude one another", hint="leave one of them away")
     prefixes = keys.prefixes() if everything else (str(normal(arguments.operand(HUB))),)
+    if not prefixes:
+        console.out("not logged in to any registry\n")
     for prefix in prefixes:
         found = keys.erase(prefix)
         console.out(f"logged out of {prefix}: {', '.join(found)}\n" if found else f"not logged in to {prefix}\n")
@@ -112,6 +114,8 @@ def _user(arguments: Arguments, console: Console, *, asked: bool) -> str:
         user = sys.stdin.readline().strip()
     if not user:
         raise UsageError("the user name is missing", hint=_PIPE)
+    if not is_text(user):
+        raise UsageError("the user name is not UTF-8")
     if ":" in user:  # what follows would be taken for the password (RFC 7617)
         raise UsageError(f"-u {user.partition(':')[0]}:…: a user name holds no colon", hint=_PIPE)
     return user
@@ -132,6 +136,8 @@ def _checked(password: str) -> str:
         raise UsageError("the password is empty", hint=_PIPE)
     if "\n" in password:
         raise UsageError("the password has more than one line")
+    if not is_text(password):
+        raise UsageError("the password is not UTF-8")
     return password
 
 

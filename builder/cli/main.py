@@ -25,7 +25,7 @@ def main(words: Sequence[str] | None = None, console: Console | None = None, doo
     words = sys.argv[1:] if words is None else words
     try:
         status = _dispatch(words, console, doors or Doors())
-        console.stdout.flush()
+        console.flush()
     except BrokenPipeError:
         status = BROKEN_PIPE
     except KeyboardInterrupt:

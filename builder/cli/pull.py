@@ -38,7 +38,7 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
     if isinstance(pulled, int):
         return pulled
     for reference, digest in pulled:
-        console.out(f"{digest}\n" if arguments.flag("quiet") else f"{reference._replace(digest=digest)}\n")
+        console.out(f"{digest}\n" if mode == "quiet" else f"{reference._replace(digest=digest)}\n")
     return 0
 
 

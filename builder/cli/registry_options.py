@@ -63,7 +63,18 @@ def _creds(text: str | None) -> tuple[str, tuple[str, str] | None]:
         )
     if text == "-" and password is None:
         raise UsageError("--creds -: standard input holds no USER:PASSWORD")
-    return host, (user, _line() if password is None else password)
+    return host, (_text(user), _text(_line() if password is None else password))
+
+
+def is_text(secret: str) -> bool:
+    """Bytes that are no UTF-8 reach us as lone surrogates, which no header can hold (RFC 7617, section 2.1)."""
+    return secret.isascii() or not any("\ud800" <= character <= "\udfff" for character in secret)
+
+
+def _text(secret: str) -> str:
+    if not is_text(secret):
+        raise UsageError("--creds: the user or the password is not UTF-8")
+    return secret
 
 
 def _split(text: str) -> tuple[str, str, str | None]:
@@ -78,7 +89,10 @@ def _split(text: str) -> tuple[str, str, str | None]:
 
 
 def _line() -> str:
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        raise UsageError("--creds: standard input holds what is not text") from None
     if not line:
         raise UsageError("--creds: standard input ended before the password")
     return line.rstrip("\r\n")

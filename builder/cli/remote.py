@@ -29,8 +29,7 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
     """One a line, sorted."""
     from builder.registry.browse import tags as listed
 
-    def look(registry: Registry, options: RegistryOptions) -> list[str]:
-        del options
+    def look(registry: Registry) -> list[str]:
         reference = _reference(registry, arguments.operands[0])
         if reference.tag or reference.digest:
             raise UsageError(
@@ -38,7 +37,7 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
             )
         return listed(registry, reference)
 
-    found = _asked(look, "ls-tags", arguments, console)
+    found = _asked(look, "ls-tags", registry_options(arguments), console)
     if isinstance(found, int):
         return found
     if arguments.flag("json"):
@@ -49,14 +48,14 @@ def tags(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 
 def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
-    platform = platform_of(arguments)
+    platform, options = platform_of(arguments), registry_options(arguments)
 
-    def look(registry: Registry, options: RegistryOptions) -> list[tuple[str, dict[str, Any], bytes]]:
+    def look(registry: Registry) -> list[tuple[str, dict[str, Any], bytes]]:
         references = [_reference(registry, text).or_latest() for text in arguments.operands]
         check_creds(options, [each.domain for each in references])
         return [_looked(registry, reference, platform, arguments.flag("raw")) for reference in references]
 
-    found = _asked(look, "inspect", arguments, console)
+    found = _asked(look, "inspect", options, console)
     if isinstance(found, int):
         return found
     if arguments.flag("raw"):
@@ -92,7 +91,10 @@ def _chosen(registry: Registry, reference: Reference, raw: bytes, media_type: st
     entry = index.choose(platform)
     if entry is None:
         offered = ", ".join(str(each.platform) for each in index.manifests if each.platform)
-        raise NotFound(f"the image is not there for {platform}", hint=f"it is there for {offered or 'nothing'}")
+        raise NotFound(
+            f"{reference.familiar()}: the image is not there for {platform}",
+            hint=f"it is there for {offered or 'nothing'}",
+        )
     return registry.manifest(reference._replace(tag="", digest=entry.digest), entry)
 
 
@@ -103,15 +105,13 @@ def _reference(registry: Registry, text: str) -> Reference:
         raise UsageError(error.message, hint=error.hint) from error
 
 
-def _asked(look: Callable[[Registry, RegistryOptions], Any], word: str, arguments: Arguments, console: Console) -> Any:
+def _asked(look: Callable[[Registry], Any], word: str, options: RegistryOptions, console: Console) -> Any:
     """What `look` gives, or the exit status. Ctrl-C ends it."""
     from builder.registry.registry import Registry
-
-    options = registry_options(arguments)
 
     def work(emit: Emit, cancelled: Event) -> Any:
         del emit
         with Registry(options, console.environ, cancelled) as registry:
-            return look(registry, options)
+            return look(registry)
 
     return shown(work, "quiet", console, word)

@@ -63,6 +63,8 @@ def parse_reference(text: str) -> Reference:
     domain, path = _split_domain(name)
     if not _DOMAIN.fullmatch(domain):
         raise _fault(text, f"{domain!r} is not a registry name")
+    if not _is_port(domain):
+        raise _fault(text, f"{domain!r}: ports are 1 to 65535")
     if not _PATH.fullmatch(path):
         lower = path == path.lower()
         raise _fault(text, f"{path!r} is not a repository name" if lower else "repository names are lower case")
@@ -91,6 +93,12 @@ def _split_domain(name: str) -> tuple[str, str]:
     if domain == DEFAULT_DOMAIN and "/" not in path:
         path = _OFFICIAL + path
     return domain, path
+
+
+def _is_port(domain: str) -> bool:
+    """Whether what follows the colon could be one, where there is a colon outside of brackets."""
+    port = domain.rpartition("]")[2].partition(":")[2]
+    return not port or (len(port) <= 5 and 0 < int(port) < 65536)
 
 
 def _fault(text: str, why: str) -> DocumentError:

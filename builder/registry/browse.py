@@ -23,6 +23,7 @@ _NEXT = re.compile(r'<([^<>]*)>\s*;[^,<>]*\brel="?next"?', re.IGNORECASE)
 _LONGEST_LINK = 16 << 10
 _MOST_PAGES = 10_000
 _MOST_BYTES = 256 << 20  # of all pages: millions of tags
+_HINT = "the registry, or something before it, answers with what is not a list of tags"
 
 
 def tags(registry: Registry, reference: Reference) -> list[str]:
@@ -49,7 +50,7 @@ def _page(registry: Registry, endpoint: Endpoint, place: str) -> tuple[list[str]
     try:
         return list(Fields(decode(raw, "the list"), "the list").texts("tags") or ()), following, len(raw)
     except DocumentError as error:
-        raise DocumentError(f"{host_of(endpoint)}: {step}: {error.message}", hint=error.hint) from error
+        raise DocumentError(f"{host_of(endpoint)}: {step}: {error.message}", hint=error.hint or _HINT) from error
 
 
 def _following(answer: Answer, shown: str) -> str:

@@ -176,6 +176,8 @@ def _put(destination: Destination, store: Store, document: Descriptor, name: str
         content = store.blobs.read(document)
         headers = {"Content-Type": document.media_type, "Content-Length": str(len(content))}
         with destination.ask("PUT", place, step, headers, content, (200, 201, 202)) as answer:
+            if answer.status != 201 and not {"location", "docker-content-digest"} & answer.headers.keys():
+                raise destination.refusal(answer, step)
             stored = answer.headers.get("docker-content-digest", document.digest)
         if stored != document.digest:
             raise RegistryError(

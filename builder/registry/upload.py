@@ -73,7 +73,9 @@ class Upload:
     def _exists(self) -> bool:
         path = f"blobs/{self._blob.digest}"
         with self._to.ask("HEAD", path, f"HEAD blob {self._short}", accept=(200, *ANY_REFUSAL)) as answer:
-            return answer.status == 200
+            # A portal before the network answers everything with 200, and its page has another length.
+            length = answer.headers.get("content-length", "")
+            return answer.status == 200 and length in ("", "0", str(self._blob.size))
 
     def _begin(self, lender: str = "") -> bool:
         """Whether the registry mounted the blob; else there is an upload to go on with."""

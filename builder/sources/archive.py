@@ -11,7 +11,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.errors import ArchiveError, DocumentError
+from builder.errors import ArchiveError, DocumentError, NotFound
 from builder.oci.reference import parse_reference
 from builder.values import NamedTuple
 
@@ -56,6 +56,8 @@ def archive_errors(path: str) -> Iterator[None]:
         yield
     except (ArchiveError, DocumentError) as error:
         raise ArchiveError(f"{path}: {error.message}", hint=error.hint) from error
+    except NotFound as error:
+        raise NotFound(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:
         raise ArchiveError(f"cannot read {path}: {error.strerror or error}") from error
 

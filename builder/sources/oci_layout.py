@@ -104,6 +104,7 @@ class LayoutDirectory(Blobs):
 
     def __init__(self, path: str) -> None:
         super().__init__(path, Lease(path))
+        os.stat(f"{path}/.")  # OSError for what is no directory
         if not os.path.isfile(f"{path}/oci-layout"):
             raise ArchiveError("a directory, but not an OCI layout: oci-layout is missing")
         check_layout(read_file(f"{path}/oci-layout"))

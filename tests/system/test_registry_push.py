@@ -147,6 +147,14 @@ def test_copies_keep_digests_between_all_places(
     assert raw == rbuild("inspect", "--raw", name).stdout
 
 
+def test_no_name_has_the_digest_of_something_else(rbuild: Rbuild, context: Path) -> None:
+    rbuild("-t", "localhost/exact:1", "-q", context)
+    refused = rbuild("copy", "store://localhost/exact:1", f"store://kept@sha256:{'0' * 64}", status=2)
+
+    assert digest_of(rbuild, "localhost/exact:1") in refused.stderr
+    assert "kept" not in rbuild("images").stdout
+
+
 def test_a_copy_within_a_registry_moves_no_bytes(rbuild: Rbuild, plain_registry: Registry) -> None:
     pushed = plain_registry.push("push/near", "1", {"file": b"near"})
     rbuild("copy", pushed.reference, f"{plain_registry.host}/push/nearer:2")

@@ -153,7 +153,7 @@ def test_skopeo_reads_our_logins_and_we_read_its(session: Session, password_regi
 
 def test_a_logout_of_all_and_of_nothing(session: Session, password_registry: Registry) -> None:
     assert session("logout").out == "not logged in to docker.io\n"
-    assert session("logout", "--all").out == ""
+    assert session("logout", "--all").out == "not logged in to any registry\n"
     session.login(password_registry.host)
     session.login(f"{password_registry.host}/team")
     lines = session("logout", "--all").out.splitlines()
@@ -174,6 +174,8 @@ def test_a_logout_of_all_and_of_nothing(session: Session, password_registry: Reg
         (("-u", "a:secret", "--password-stdin", "quay.io"), "secret", "-u a:…: a user name holds no colon"),
         (("-u", "a", "--password-stdin", "quay.io"), "", "the password is empty"),
         (("-u", "a", "--password-stdin", "quay.io"), "secret\nsecret", "the password has more than one line"),
+        (("-u", "a", "--password-stdin", "quay.io"), "secret\udcff", "the password is not UTF-8"),
+        (("-u", "\udcff", "--password-stdin", "quay.io"), "secret", "the user name is not UTF-8"),
         (("-u", "a", "--password-stdin", "quay.io"), "secret" * 20000, "standard input holds too much"),
         (("-u", "a", "--password-stdin", "quay"), "secret", "quay: not a registry, or a prefix of repositories"),
         (("-u", "a", "--password-stdin", "quay.io/a:1"), "secret", "quay.io/a:1: not a registry"),

@@ -221,6 +221,21 @@ def test_standard_output_may_be_closed(context: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("login -u ann --password-stdin quay.io", "the password is empty"),
+        ("pull --creds - quay.io/x", "standard input ended before the password"),
+    ],
+)
+def test_standard_input_may_be_closed(words: str, why: str) -> None:
+    """`rbuild login --password-stdin <&-`: there is nothing on it, which is what is said."""
+    ran = subprocess.run(["sh", "-c", f"{sys.executable} -m builder {words} <&-"], cwd=ROOT, capture_output=True)
+
+    assert ran.returncode == 2
+    assert why in ran.stderr.decode()
+
+
 def test_a_full_disk_is_one_error(context: Path) -> None:
     with open("/dev/full", "w") as full:
         ran = subprocess.run(
@@ -232,4 +247,7 @@ def test_a_full_disk_is_one_error(context: Path) -> None:
         )
 
     assert ran.returncode == 1
-    assert ran.stderr == "error: No space left on device\nhint: the disk is full: free some space\n"
+    assert (
+        ran.stderr
+        == "error: cannot write standard output: No space left on device\nhint: the disk is full: free some space\n"
+    )

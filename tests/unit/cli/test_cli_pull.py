@@ -42,6 +42,7 @@ def test_platforms(plain_registry: Registry, tmp_path: Path) -> None:
     assert len(list(blobs.iterdir())) == 6
     status, _, err = pull(tmp_path, "--platform=arm64", index.reference)
     assert status == 1
+    assert f"error: {index.reference}: the image is not there for linux/arm64\n" in err
     assert "hint: it is there for linux/amd64, linux/s390x" in err
 
 
@@ -74,6 +75,7 @@ def test_one_password_is_not_shown_to_two_registries(
         (["--platform=linux", "--all-platforms", "a"], "exclude one another"),
         (["--platform=a/b/c/d", "a"], "not a platform"),
         ([], "needs REF"),
+        (["--creds=ann:secret", "a.corp/a", "b.corp/b"], "which of a.corp, b.corp is to get this password"),
         (["--progress=tty", "a"], "not a terminal"),
     ],
 )

@@ -52,6 +52,8 @@ def test_creds(text: str, typed: str, expected: tuple[str, tuple[str, str]], mon
         ("quay.io=", "", "--creds: the user name is missing"),
         ("ann", "", "--creds: standard input ended before the password"),
         ("-", "ann\n", "--creds -: standard input holds no USER:PASSWORD"),
+        ("ann:\udcff", "", "--creds: the user or the password is not UTF-8"),
+        ("\udcff", "secret", "--creds: the user or the password is not UTF-8"),
     ],
 )
 def test_faults_of_creds(text: str, typed: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from builder.store.images import closure
 from builder.store.store import Store
 from tests.support.faulty import FAULTS, Faulty, Rules, Upstream
 from tests.support.images import put_image
-from tests.support.origin import Origin
+from tests.support.origin import Ask, Origin, Reply
 from tests.support.registries import Registry as Server
 
 WAITING = ("silence", "slow")  # take as long as nobody waits
@@ -234,6 +234,27 @@ def test_each_failure_alone_is_survived(fault: str, sample: Sample, client: Clie
     assert error is None and any(entry[2] == fault for entry in proxy.log), fault
     for digest, count in proxy.of_blobs(sample.contents).items():
         assert count <= 2 * len(sample.contents[digest])
+
+
+class Portal(Origin):
+    """What stands before a network until one has logged in: every request gets the same page."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self._page = Reply(200, (("Content-Type", "text/html"),), page)
+
+    def answer(self, ask: Ask) -> Reply:
+        return self._page
+
+
+@pytest.mark.parametrize(
+    ("page", "step"), [(b"<html>log in", "POST upload of sha256:"), (b"", "PUT manifest portal/app:v1")]
+)
+def test_a_page_is_no_registry(sample: Sample, client: Client, page: bytes, step: str) -> None:
+    with Faulty(Portal(page), 0, Rules(rate=0)) as proxy, pytest.raises(RegistryError) as caught:
+        push(registry_of(client), parse_reference(f"{proxy.host}/portal/app:v1"), sample.store, sample.root)
+    assert caught.value.message.startswith(f"{proxy.host}: {step}")
+    assert "200 OK" in caught.value.message
 
 
 def test_a_registry_that_never_recovers_ends_a_push(sample: Sample, client: Client) -> None:

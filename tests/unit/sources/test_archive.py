@@ -333,6 +333,11 @@ def test_one_image_of_a_layout_is_fetched_by_tag_name_or_digest(store: Store, ot
     assert "docker.io/library/a:1" in str(caught.value.hint)
     with pytest.raises(NotFound, match="no image for '3'"):
         fetch(path, "3", other, host())
+    assert str(caught.value).startswith(path)
+    with pytest.raises(ArchiveError, match="absent: No such file"):
+        fetch(f"{tmp_path}/absent", "", other, host())
+    with pytest.raises(ArchiveError, match="index.json: Not a directory"):
+        fetch(f"{path}/index.json", "", other, host())
 
     assert not other.blobs.has(manifests["a:1"].digest)
     assert other.tags.all() == ()
