@@ -25,7 +25,8 @@ PUSH = "pull,push"
 
 
 class Destination:
-    """One repository. `limit` is how many bytes a request may carry, 0 while nothing was refused.
+    """One repository. `limit` is how many bytes a request may carry, 0 while nothing was refused; `asks` says that
+    nobody on the way has refused to be asked first (417; RFC 9110, 10.1.1).
 
     `provide` brings a blob into `blobs` that is not there yet; `lenders` tells which repository of the same
     registry has a blob; `moved` is told how far each blob is. `stopped` is set when an upload fails: the others need
@@ -48,6 +49,7 @@ class Destination:
         self.provide = provide
         self.moved = moved
         self.limit = 0
+        self.asks = True
         self.stopped = False
         self._registry = registry
         self._lenders = lenders

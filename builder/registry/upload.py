@@ -137,9 +137,9 @@ class Upload:
         """The end of the upload, with the whole blob or nothing in it."""
         mark = "&" if "?" in self._location else "?"
         place = f"{self._location}{mark}digest={self._blob.digest.replace(':', '%3A')}"
-        headers = _headers(length)
+        headers = self._headers(length)
         body = (lambda: self._bytes(length)) if length else b""
-        with self._to.ask("PUT", place, self._step("PUT"), headers, body, (*_DONE, 400, 404, 413, 416)) as answer:
+        with self._to.ask("PUT", place, self._step("PUT"), headers, body, (*_DONE, 400, 404, 413, 416, 417)) as answer:
             if answer.status in _DONE:
                 return True
             if answer.status == 400:
@@ -148,10 +148,10 @@ class Upload:
 
     def _patch(self, length: int) -> bool:
         first = self._offset
-        headers = {**_headers(length), "Content-Range": f"{first}-{first + length - 1}"}
+        headers = {**self._headers(length), "Content-Range": f"{first}-{first + length - 1}"}
         body = lambda: self._bytes(length)  # noqa: E731 (a body that can be sent again)
         step = self._step("PATCH")
-        with self._to.ask("PATCH", self._location, step, headers, body, (*_DONE, 404, 413, 416)) as answer:
+        with self._to.ask("PATCH", self._location, step, headers, body, (*_DONE, 404, 413, 416, 417)) as answer:
             if answer.status >= 400:
                 return self._refused(answer, length)
             self._location = self._place(answer, self._location)
@@ -166,11 +166,17 @@ class Upload:
             raise self._to.refusal(answer, self._step("PUT"))
         if answer.status == 413:
             self._to.shrink(length, self._least, answer, self._step("PUT"))
+        elif answer.status == 417:
+            self._to.asks = False
         elif answer.status == 416 and _RANGE.fullmatch(answer.headers.get("range", "")):
             self._location = self._place(answer, self._location)
             self._offset = self._held(answer, 0)
             self._sure = 0 < self._offset <= self._blob.size
         return False
+
+    def _headers(self, length: int) -> dict[str, str]:
+        asks = {"Expect": "100-continue"} if length >= ASKED and self._to.asks else {}
+        return {"Content-Type": _OCTETS, "Content-Length": str(length), **asks}
 
     def _patience(self) -> int:
         return 2 * self._to.client.patience.tries
@@ -253,8 +259,3 @@ class Upload:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
-
-
-def _headers(length: int) -> dict[str, str]:
-    asks = {"Expect": "100-continue"} if length >= ASKED else {}
-    return {"Content-Type": _OCTETS, "Content-Length": str(length), **asks}

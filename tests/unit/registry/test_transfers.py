@@ -20,10 +20,12 @@ from builder.errors import BuildError, Cancelled, DocumentError, NetworkError, R
 from builder.net.client import Client, Patience
 from builder.oci.descriptor import Descriptor
 from builder.oci.reference import parse_reference
+from builder.registry.destination import Destination
 from builder.registry.endpoint import Endpoint
 from builder.registry.options import RegistryOptions
 from builder.registry.pull import layers
 from builder.registry.registry import Registry
+from builder.registry.upload import UPLOADED, Upload
 from builder.store.store import Store
 from tests.support.registries import OCI_LAYER
 from tests.support.talk import Script, Talk, reply, talking
@@ -254,3 +256,31 @@ def test_a_manifest_of_another_digest_is_asked_for_again() -> None:
     ):
         registry.manifest(IMAGE._replace(digest="sha256:" + "0" * 64))
     assert len(talk.heads) == QUICK.tries
+
+
+def test_a_proxy_that_cannot_be_asked_first_is_not_asked_again(store: Store) -> None:
+    """417: the request comes once more, without Expect."""
+    store.blobs.put_bytes(OCI_LAYER, BLOB)
+    received: list[bytes] = []
+
+    def script(connection: socket.socket, head: str) -> None:
+        match head.split(maxsplit=1)[0]:
+            case "HEAD":
+                connection.sendall(reply(b"", "404 Not Found"))
+            case "POST":
+                connection.sendall(reply(b"", "202 Accepted", "Location: /upload"))
+            case "GET":
+                connection.sendall(reply(b"", "204 No Content", "Range: 0-0"))
+            case "PUT" if "Expect" in head:
+                connection.sendall(reply(b"", "417 Expectation Failed"))
+            case _:
+                body = connection.makefile("rb").read(len(BLOB))
+                received.append(body)
+                connection.sendall(reply(b"", "201 Created"))
+
+    with talking(script) as talk, asking() as registry:
+        endpoint = Endpoint(talk.url, "127.0.0.1", "x/y", "127.0.0.1")
+        to = Destination(registry, endpoint, store.blobs, lambda blob: None, dict, lambda digest, current, total: None)
+        assert Upload(to, LAYER).run() == UPLOADED
+    assert received == [BLOB]
+    assert ["Expect" in head for head in talk.heads if head.startswith("PUT")] == [True, False]
