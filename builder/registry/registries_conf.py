@@ -97,7 +97,8 @@ def merged(confs: Iterable[Conf]) -> Conf:
 
 
 def matched(prefix: str, name: str) -> int:
-    """How much of `name` (a whole reference) `prefix` covers; 0 where it does not match."""
+    """How much of `name` (a whole reference) `prefix` covers; 0 where it does not match. Hosts have no case."""
+    prefix, name = _folded(prefix), _folded(name)
     if prefix.startswith("*."):
         host = name.partition("/")[0]
         bare = host if host.endswith(prefix[1:]) else host.rpartition(":")[0]
@@ -105,6 +106,11 @@ def matched(prefix: str, name: str) -> int:
         return len(bare) if bare.endswith(prefix[1:]) and len(bare) > len(prefix) - 1 else 0
     whole = name == prefix or (name.startswith(prefix) and name[len(prefix)] in ":/@")
     return len(prefix) if whole else 0
+
+
+def _folded(name: str) -> str:
+    host, slash, rest = name.partition("/")
+    return host.lower() + slash + rest
 
 
 def table_of(conf: Conf, name: str) -> Table | None:

@@ -151,6 +151,7 @@ BLOCKED = [
     ("prefix='docker.io/library/golang'", "golang:1.21"),
     ("prefix='docker.io/library/golang:latest'", "golang"),
     ("prefix='*.x'", "r.x/a:1"),
+    ("prefix='evil.x'", "EVIL.x/a:1"),
 ]
 
 
