@@ -15,7 +15,7 @@ from builder.oci.manifest import parse_manifest
 from builder.oci.platform import Platform
 from builder.registry.documents import explain
 from builder.registry.errors import host_of
-from builder.store.images import PlatformMissing, check_image, choose_manifest, read_config
+from builder.store.images import check_image, choose_manifest, naming, read_config
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def pull(
     with told(emit, str(wanted), "", f"[pull] {wanted.familiar()}"):
         found = _Documents(registry, wanted, store)
         root = found.root()
-        with _naming(wanted):
+        with naming(wanted):
             manifests = found.manifests(root) if platform is None else [found.chosen(root, platform)]
         blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
         foreign = [blob for blob in blobs if mediatypes.may_be_absent(blob.media_type)]
@@ -74,15 +74,6 @@ def pull(
     if platform is not None and root.media_type in mediatypes.MANIFESTS:
         _warn_of_platform(wanted, read_config(store.blobs, manifests[0]), platform, emit)
     return root
-
-
-@contextmanager
-def _naming(reference: Reference) -> Iterator[None]:
-    """Of several images, which is not there for the platform."""
-    try:
-        yield
-    except PlatformMissing as error:
-        raise PlatformMissing(f"{reference.familiar()}: {error.message}", hint=error.hint) from error
 
 
 def _warn(emit: Emit, message: str) -> None:
@@ -292,7 +283,7 @@ def outline(registry: Registry, reference: Reference, store: Store, platform: Pl
     documents = _Documents(registry, reference.or_latest(), store)
     root = documents.root()
     if platform is not None:
-        with _naming(reference):
+        with naming(reference):
             root = choose_manifest(documents, root, platform)
     blobs = {
         blob.digest: blob

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import DocumentError, NotFound
@@ -14,7 +14,10 @@ from builder.oci.index import parse_index
 from builder.oci.manifest import Manifest, parse_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from builder.oci.platform import Platform
+    from builder.oci.reference import Reference
     from builder.store.blobs import Blobs
 
 _UNKNOWN = "application/octet-stream"
@@ -23,6 +26,15 @@ _DEPTH = 4  # an index may hold indexes, but not without end
 
 class PlatformMissing(NotFound):
     """An index that has no image for the platform; the hint tells which it has."""
+
+
+@contextmanager
+def naming(reference: Reference) -> Iterator[None]:
+    """Tells of several images which is not there for the platform."""
+    try:
+        yield
+    except PlatformMissing as error:
+        raise PlatformMissing(f"{reference.familiar()}: {error.message}", hint=error.hint) from error
 
 
 class Documents(Protocol):
