@@ -59,10 +59,11 @@ def inspect(arguments: Arguments, console: Console, doors: Doors) -> int:
 
 def _narrowed(store: Store, found: tuple[str, Descriptor], arguments: Arguments) -> tuple[str, Descriptor]:
     from builder.cli.push import platform_of
-    from builder.store.images import choose_manifest
+    from builder.store.images import choose_manifest, naming
 
     platform = platform_of(arguments)
-    return (found[0], choose_manifest(store.blobs, found[1], platform)) if platform else found
+    with naming(found[0]):
+        return (found[0], choose_manifest(store.blobs, found[1], platform)) if platform else found
 
 
 def remove(arguments: Arguments, console: Console, doors: Doors) -> int:

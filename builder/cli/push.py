@@ -83,9 +83,10 @@ def _narrowed(job: Job, store: Store, platform: Platform | None) -> Job:
     """The image for one platform of an index, which then is all that the name stands for."""
     if platform is None:
         return job
-    from builder.store.images import choose_manifest
+    from builder.store.images import choose_manifest, naming
 
-    return choose_manifest(store.blobs, job[0], platform), job[1]
+    with naming(job[1].familiar()):
+        return choose_manifest(store.blobs, job[0], platform), job[1]
 
 
 def _push(

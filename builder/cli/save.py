@@ -33,11 +33,12 @@ def run(arguments: Arguments, console: Console, doors: Doors) -> int:
 def _images(texts: tuple[str, ...], store: Store, platform: Platform | None, doors: Doors) -> list[StoredImage]:
     """One for each digest, with all the names that it was asked for by."""
     from builder.exporters.exporter import StoredImage
-    from builder.store.images import choose_manifest
+    from builder.store.images import choose_manifest, naming
 
     found: dict[str, StoredImage] = {}
     for name, descriptor in (find(store, text, doors) for text in texts):
-        manifest = choose_manifest(store.blobs, descriptor, platform) if platform else descriptor
+        with naming(name):
+            manifest = choose_manifest(store.blobs, descriptor, platform) if platform else descriptor
         image = found.setdefault(manifest.digest, StoredImage(store.blobs, manifest))
         names = dict.fromkeys((*image.names, doors.parse_reference(name)))
         found[manifest.digest] = image._replace(names=tuple(names))

@@ -62,7 +62,7 @@ def pull(
     with told(emit, str(wanted), "", f"[pull] {wanted.familiar()}"):
         found = _Documents(registry, wanted, store)
         root = found.root()
-        with naming(wanted):
+        with naming(wanted.familiar()):
             manifests = found.manifests(root) if platform is None else [found.chosen(root, platform)]
         blobs = [blob for manifest in manifests for blob in (manifest.config, *manifest.layers)]
         foreign = [blob for blob in blobs if mediatypes.may_be_absent(blob.media_type)]
@@ -283,7 +283,7 @@ def outline(registry: Registry, reference: Reference, store: Store, platform: Pl
     documents = _Documents(registry, reference.or_latest(), store)
     root = documents.root()
     if platform is not None:
-        with naming(reference):
+        with naming(reference.familiar()):
             root = choose_manifest(documents, root, platform)
     blobs = {
         blob.digest: blob

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from builder.oci.platform import Platform
-    from builder.oci.reference import Reference
     from builder.store.blobs import Blobs
 
 _UNKNOWN = "application/octet-stream"
@@ -29,12 +28,12 @@ class PlatformMissing(NotFound):
 
 
 @contextmanager
-def naming(reference: Reference) -> Iterator[None]:
+def naming(image: str) -> Iterator[None]:
     """Tells of several images which is not there for the platform."""
     try:
         yield
     except PlatformMissing as error:
-        raise PlatformMissing(f"{reference.familiar()}: {error.message}", hint=error.hint) from error
+        raise PlatformMissing(f"{image}: {error.message}", hint=error.hint) from error
 
 
 class Documents(Protocol):

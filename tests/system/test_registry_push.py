@@ -147,6 +147,16 @@ def test_copies_keep_digests_between_all_places(
     assert raw == rbuild("inspect", "--raw", name).stdout
 
 
+@pytest.mark.parametrize("words", ["push --each", "save -o /dev/null", "inspect"])
+def test_of_several_images_the_one_without_the_platform_is_named(rbuild: Rbuild, context: Path, words: str) -> None:
+    rbuild("-t", "localhost:1/one:1", "--platform", "linux/amd64", "-q", context)
+    rbuild("-t", "localhost:1/two:1", "--platform", "linux/amd64,linux/arm64", "-q", context)
+    named = ("--platform=linux/s390x", "localhost:1/one:1", "localhost:1/two:1")
+
+    told = rbuild(*words.split(), *named, status=1).stderr
+    assert "error: localhost:1/two:1: the image is not there for linux/s390x\n" in told
+
+
 def test_no_name_has_the_digest_of_something_else(rbuild: Rbuild, context: Path) -> None:
     rbuild("-t", "localhost/exact:1", "-q", context)
     refused = rbuild("copy", "store://localhost/exact:1", f"store://kept@sha256:{'0' * 64}", status=2)
