@@ -39,7 +39,8 @@ def never_the_users_own_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     docker.mkdir(exist_ok=True)
     (docker / "config.json").write_text("{}")  # podman and buildah want the file that the variable speaks of
     monkeypatch.setenv("DOCKER_CONFIG", str(docker))
-    for name in ("RBUILD_ISOLATION", "SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "DOCKER_AUTH_CONFIG"):
+    ours = ("RBUILD_ISOLATION", "SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "DOCKER_AUTH_CONFIG")
+    for name in (*ours, "PYTHONUNBUFFERED"):  # the last one hides faults at the end of a process
         monkeypatch.delenv(name, raising=False)
 
 

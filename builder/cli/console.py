@@ -85,6 +85,6 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")
 
 
-def abandon_stdout() -> None:
-    """Lets the interpreter's own last flush go nowhere, instead of complaining."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+def abandon(descriptor: int) -> None:
+    """Lets the interpreter's own last flush of standard output or error go nowhere, instead of failing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), descriptor)

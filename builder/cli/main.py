@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli import argv as reader
 from builder.cli.commands import COMMANDS, command
-from builder.cli.console import Console, abandon_stdout, of_process
+from builder.cli.console import Console, abandon, of_process
 from builder.cli.doors import Doors
 from builder.errors import BuildError, of_system
 
@@ -37,11 +37,13 @@ def main(words: Sequence[str] | None = None, console: Console | None = None, doo
 
 
 def _settle(console: Console) -> None:
-    """What standard output would not take has been reported: the interpreter shall not try again."""
-    try:
-        console.stdout.flush()
-    except OSError:
-        abandon_stdout()
+    """What standard output would not take has been reported, what standard error would not is nobody's loss: the
+    interpreter shall not try again, and fail."""
+    for descriptor, stream in ((1, console.stdout), (2, console.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            abandon(descriptor)
 
 
 def _dispatch(words: Sequence[str], console: Console, doors: Doors) -> int:
