@@ -104,7 +104,7 @@ def check_pushed(seed: int, sample: Sample, origin: Origin, proxy: Faulty, error
     assert tagged in (None, sample.root.digest), seed
     if tagged or error is None:
         has = {digest for _, digest in (*origin.blobs, *origin.manifests)}
-        assert has == set(sample.contents), seed
+        assert has == set(sample.contents), (seed, tagged, error, proxy.log)
     assert error is not None or tagged, seed
     for digest, count in proxy.of_blobs(sample.contents).items():
         assert count <= 2 * len(sample.contents[digest]), (seed, digest)
