@@ -58,15 +58,12 @@ def parse_place(text: str, qualify: Callable[[str], Reference] = parse_reference
 
 
 def _layout(text: str) -> Place:
-    path, at, digest = text.partition("@")
-    head, colon, tag = path.rpartition(":")
-    if colon and "/" not in tag:
-        path = head
-    else:
-        tag = ""
+    from builder.sources.oci_layout import split_place
+
+    path, wanted = split_place(text)
     if not path:
         raise UsageError(f"{LAYOUT}{text}: the path is missing", hint=f"{LAYOUT}PATH[:TAG]")
-    return Place("layout", None, path, digest if at else tag)
+    return Place("layout", None, path, wanted)
 
 
 def copy(

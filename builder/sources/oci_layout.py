@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 Named = tuple[str, Descriptor]
 
 
+def split_place(text: str) -> tuple[str, str]:
+    """`path[:tag][@digest]` as the path and the tag or digest, "" for none. A colon in a folder's name is no tag."""
+    path, at, digest = text.partition("@")
+    head, colon, tag = path.rpartition(":")
+    if colon and "/" not in tag:
+        path = head
+    else:
+        tag = ""
+    return path, digest if at else tag
+
+
 def from_archive(contents: Contents, blobs: Blobs) -> list[Named]:
     """The images of an OCI archive whose members are in the store already; all must be complete."""
     check_layout(contents.documents.get("oci-layout"))

@@ -179,12 +179,7 @@ class Resolver:
 
     def _in_layout(self, value: str, platform: Platform) -> Descriptor:
         """`path[:tag][@digest]` of an OCI layout, its blobs brought into the store."""
-        from builder.sources.oci_layout import fetch
+        from builder.sources.oci_layout import fetch, split_place
 
-        path, at, digest = value.partition("@")
-        head, colon, tag = path.rpartition(":")
-        if colon and "/" not in tag:
-            path = head
-        else:
-            tag = ""
-        return fetch(path, digest if at else tag, self._store, platform)
+        path, wanted = split_place(value)
+        return fetch(path, wanted, self._store, platform)
