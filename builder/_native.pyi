@@ -10,7 +10,7 @@ T/diff, without a leading slash; b"" is T/diff itself.
 
 from collections.abc import Sequence
 
-# ---- sandbox: namespaces.c, resolve.c, spawn.c ----
+# ---- sandbox: namespaces.c, spawn.c ----
 
 Step = tuple[str, str, bytes, bytes, bytes, bytes, int, bool]
 """(op, name, target, source, fstype, data, flags, optional): one step of furnishing a root, see spawn."""
@@ -20,12 +20,6 @@ def mount(source: bytes, target: bytes, fstype: bytes, flags: int, options: byte
 def unmount(target: bytes, flags: int) -> None: ...
 def mount_detached(fstype: bytes) -> int:
     """A new mount of `fstype` without a mount point, as a descriptor of its root (fsopen, fsmount)."""
-
-def resolve(root: int, path: bytes, nofollow: bool = False, walk: bool = False) -> int:
-    """An O_PATH descriptor of `path` as a process with root directory `root` sees it; never outside of it.
-
-    `walk` goes component by component, as is done where openat2 is refused.
-    """
 
 def spawn(
     *,
@@ -68,7 +62,7 @@ def spawn(
     Targets are resolved inside the root. An optional step is skipped when its target or source is not there.
     """
 
-# ---- layers: tree.c, unpack.c, pack.c, place.c ----
+# ---- layers: inroot.c, tree.c, unpack.c, pack.c, place.c ----
 
 # mode (with type bits), uid, gid, rdev (as os.makedev), size, mtime_ns, ino, nlink
 _Stat = tuple[int, int, int, int, int, int, int, int]
@@ -78,7 +72,7 @@ def open_in_root(root_fd: int, path: bytes, flags: int, force_walk: bool = False
 
     openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS); where the kernel or a filter refuses it, or with
     `force_walk`, a walk of the components with O_PATH|O_NOFOLLOW. `flags` as open(2), O_CLOEXEC is added;
-    O_CREAT is not allowed. A final symlink is followed unless O_NOFOLLOW.
+    O_CREAT is not allowed. A final symlink is followed unless O_NOFOLLOW, which with O_PATH gives the link itself.
     """
 
 def tree_stat(tree_fd: int, path: bytes, owners: str) -> _Stat:

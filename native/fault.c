@@ -1,4 +1,4 @@
-/* What went wrong, carried from where the GIL is released to where an exception can be made. */
+/* What went wrong, as an exception; in `struct fault` it waits for the GIL, without which none can be made. */
 #include "layers.h"
 
 static int fault_set(struct fault *fault, int error, const char *step, const char *path) {
@@ -15,16 +15,22 @@ int fault_bad(struct fault *fault, const char *reason, const char *path) {
     return fault_set(fault, 0, reason, path);
 }
 
+PyObject *rb_raise(int error, const char *step, const char *path) {
+    PyObject *text = PyUnicode_FromFormat("%s: %s", step, strerror(error));
+    PyObject *values = path ? Py_BuildValue("(iNy)", error, text, path) : Py_BuildValue("(iN)", error, text);
+    if (values) PyErr_SetObject(PyExc_OSError, values);
+    Py_XDECREF(values);
+    return NULL;
+}
+
 PyObject *fault_raise(struct fault *fault) {
-    PyObject *arguments, *type = fault->error ? PyExc_OSError : PyExc_ValueError;
     if (fault->error) {
-        PyObject *text = PyUnicode_FromFormat("%s: %s", fault->step, strerror(fault->error));
-        arguments = Py_BuildValue("(iNy)", fault->error, text, fault->path);
+        rb_raise(fault->error, fault->step, fault->path);
     } else {
-        arguments = Py_BuildValue("(sy)", fault->step, fault->path);
+        PyObject *values = Py_BuildValue("(sy)", fault->step, fault->path);
+        if (values) PyErr_SetObject(PyExc_ValueError, values);
+        Py_XDECREF(values);
     }
-    if (arguments) PyErr_SetObject(type, arguments);
-    Py_XDECREF(arguments);
     free(fault->path);
     fault->path = NULL;
     return NULL;

@@ -8,8 +8,7 @@ static PyMethodDef methods[] = {
     {"mount", rb_py_mount, METH_VARARGS, NULL},
     {"mount_detached", rb_py_mount_detached, METH_VARARGS, NULL},
     {"unmount", rb_py_unmount, METH_VARARGS, NULL},
-    {"resolve", rb_py_resolve, METH_VARARGS, NULL},
-    {"spawn", (PyCFunction)(void (*)(void))rb_py_spawn, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"spawn", KEYWORDS(rb_py_spawn), METH_VARARGS | METH_KEYWORDS, NULL},
     /* layers */
     {"open_in_root", KEYWORDS(rb_py_open_in_root), METH_VARARGS | METH_KEYWORDS, NULL},
     {"tree_stat", rb_py_tree_stat, METH_VARARGS, NULL},

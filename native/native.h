@@ -8,7 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* errors.c: raises OSError(error, "step: reason", path) and returns NULL. No path: NULL. */
+/* fault.c: raises OSError(error, "step: reason", path) and returns NULL. No path: NULL. */
 PyObject *rb_raise(int error, const char *step, const char *path);
 
 /* namespaces.c */
@@ -16,9 +16,6 @@ PyObject *rb_py_unshare(PyObject *self, PyObject *args);
 PyObject *rb_py_mount(PyObject *self, PyObject *args);
 PyObject *rb_py_unmount(PyObject *self, PyObject *args);
 PyObject *rb_py_mount_detached(PyObject *self, PyObject *args);
-
-/* resolve.c */
-PyObject *rb_py_resolve(PyObject *self, PyObject *args);
 
 /* spawn.c */
 PyObject *rb_py_spawn(PyObject *self, PyObject *args, PyObject *kwargs);

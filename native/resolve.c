@@ -122,15 +122,3 @@ int rb_resolve_parent(int root, const char *path, const char **name) {
     *name = slash ? slash + 1 : path;
     return rb_resolve(root, parent, 0);
 }
-
-PyObject *rb_py_resolve(PyObject *self, PyObject *args) {
-    (void)self;
-    int root, nofollow = 0, walk = 0, fd;
-    const char *path;
-    if (!PyArg_ParseTuple(args, "iy|pp:resolve", &root, &path, &nofollow, &walk)) return NULL;
-    Py_BEGIN_ALLOW_THREADS;
-    fd = walk ? rb_walk(root, path, nofollow) : rb_resolve(root, path, nofollow);
-    Py_END_ALLOW_THREADS;
-    if (fd < 0) return rb_raise(errno, "resolve", path);
-    return PyLong_FromLong(fd);
-}

@@ -41,7 +41,7 @@ def test_renames_elsewhere_never_make_a_path_unresolvable(tmp_path: Path) -> Non
     wanted = (tmp_path / "root" / "a" / "file").stat().st_ino
     with renames(tmp_path, 4):
         for _ in range(3000):
-            fd = _native.resolve(root, b"../" * 500 + b"a/../a/file")
+            fd = _native.open_in_root(root, b"../" * 500 + b"a/../a/file", os.O_PATH)
             assert os.fstat(fd).st_ino == wanted
             os.close(fd)
     os.close(root)
