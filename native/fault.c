@@ -16,8 +16,9 @@ int fault_bad(struct fault *fault, const char *reason, const char *path) {
 }
 
 PyObject *fault_raise(struct fault *fault) {
-    PyObject *arguments, *type = fault->error ? PyExc_OSError : PyExc_ValueError;
-    if (fault->error) {
+    PyObject *arguments = NULL, *type = fault->error ? PyExc_OSError : PyExc_ValueError;
+    if (PyErr_Occurred()) { /* what a callable of the caller's raised says it better */
+    } else if (fault->error) {
         PyObject *text = PyUnicode_FromFormat("%s: %s", fault->step, strerror(fault->error));
         arguments = Py_BuildValue("(iNy)", fault->error, text, fault->path);
     } else {
