@@ -8,7 +8,7 @@ A `tree_fd` is a descriptor of T (see `builder.layers.tree`), not of T/diff. Pat
 T/diff, without a leading slash; b"" is T/diff itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # ---- sandbox: namespaces.c, spawn.c ----
 
@@ -113,11 +113,20 @@ def unpack(
     The journal is the new content of T/journal, which the caller writes. ValueError names the member.
     """
 
-def pack(uppers: Sequence[int], lowers: Sequence[int], out_fd: int, owners: str, clamp: int, layer: bool) -> int:
-    """Write the tar of the merged view of the trees `uppers` (topmost first) to `out_fd`; returns entries.
+def pack(
+    uppers: Sequence[int],
+    lowers: Sequence[int],
+    write: Callable[[bytes], object],
+    owners: str,
+    clamp: int,
+    layer: bool,
+) -> int:
+    """Give the tar of the merged view of the trees `uppers` (topmost first) to `write`; returns entries.
 
-    `layer`: what `uppers` (then one tree) changes against the merged view of `lowers`, with whiteouts;
-    otherwise the view itself, flat. `clamp`: no mtime in the tar is later (seconds of the epoch).
+    `write` gets a fresh bytes object at a time: 1 MiB each, the last one what is left (never nothing). What it
+    raises ends the packing and comes out of it. `layer`: what `uppers` (then one tree) changes against the
+    merged view of `lowers`, with whiteouts; otherwise the view itself, flat. `clamp`: no mtime in the tar is
+    later (seconds of the epoch).
     """
 
 def place(

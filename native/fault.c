@@ -24,7 +24,8 @@ PyObject *rb_raise(int error, const char *step, const char *path) {
 }
 
 PyObject *fault_raise(struct fault *fault) {
-    if (fault->error) {
+    if (PyErr_Occurred()) { /* what a callable of the caller's raised says it better */
+    } else if (fault->error) {
         rb_raise(fault->error, fault->step, fault->path);
     } else {
         PyObject *values = Py_BuildValue("(sy)", fault->step, fault->path);

@@ -167,14 +167,17 @@ struct head {
     struct xattrs xattrs;
     char *target; /* of a symlink */
 };
-struct writer {
-    int fd;
+#define PIECE (1 << 20)
+struct writer { /* filled without the GIL; each full piece is given to `write` with it */
+    PyObject *write, *piece;
+    PyThreadState *thread; /* while the GIL is released */
     char *bytes;
     size_t size;
 };
-int writer_open(struct writer *writer, int fd);
-int writer_flush(struct writer *writer);
+int writer_open(struct writer *writer, PyObject *write); /* these three with the GIL, -1: an exception is set */
+int writer_finish(struct writer *writer);
 void writer_close(struct writer *writer);
+/* These without the GIL, -1: errno, or an exception is set. */
 int tar_header(struct writer *writer, const char *path, const struct head *head, const char *link);
 int tar_whiteout(struct writer *writer, const char *directory, const char *name);
 int tar_file(struct writer *writer, int fd, const struct stat *st); /* 1: the file changed meanwhile */

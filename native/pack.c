@@ -298,10 +298,9 @@ static int pack_directory(struct pack *pack, const char *path, const struct stra
     return pack_names(pack, path, &listing, founds.entries, hidden);
 }
 
-static int pack_all(struct pack *pack, int fd) {
+static int pack_all(struct pack *pack) {
     FREE int *upper_trees = NULL, *lower_trees = NULL;
     struct strata upper, lower;
-    if (writer_open(&pack->out, fd)) return fault_os(&pack->fault, "allocate", NULL);
     if (strata_all(&pack->upper, &upper)) return fault_os(&pack->fault, "allocate", NULL);
     upper_trees = upper.trees;
     if (strata_all(&pack->lower, &lower)) return fault_os(&pack->fault, "allocate", NULL);
@@ -312,19 +311,21 @@ static int pack_all(struct pack *pack, int fd) {
 
 PyObject *rb_py_pack(PyObject *self, PyObject *args) {
     CLEANUP(pack_free) struct pack pack = {0};
-    PyObject *uppers, *lowers;
+    PyObject *uppers, *lowers, *write;
     const char *owners;
     long long clamp;
-    int fd, layer, failed;
+    int layer, failed;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOisLp", &uppers, &lowers, &fd, &owners, &clamp, &layer)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOOsLp", &uppers, &lowers, &write, &owners, &clamp, &layer)) return NULL;
     if (owners_parse(owners, &pack.owners)) return NULL;
     pack.clamp = clamp;
     pack.layer = layer;
-    if (view_open(&pack.upper, uppers, &pack.fault) || view_open(&pack.lower, lowers, &pack.fault))
-        return PyErr_Occurred() ? NULL : fault_raise(&pack.fault);
-    Py_BEGIN_ALLOW_THREADS
-    failed = pack_all(&pack, fd);
-    Py_END_ALLOW_THREADS
-    return failed ? fault_raise(&pack.fault) : PyLong_FromLongLong(pack.entries);
+    if (view_open(&pack.upper, uppers, &pack.fault) || view_open(&pack.lower, lowers, &pack.fault) ||
+        writer_open(&pack.out, write))
+        return fault_raise(&pack.fault);
+    pack.out.thread = PyEval_SaveThread();
+    failed = pack_all(&pack);
+    PyEval_RestoreThread(pack.out.thread);
+    if (failed) return fault_raise(&pack.fault);
+    return writer_finish(&pack.out) ? NULL : PyLong_FromLongLong(pack.entries);
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #define BLOCK 512
-#define ROOM (256 * 1024)
 #define OCTAL_7 07777777LL
 #define OCTAL_11 077777777777LL
 
@@ -16,27 +15,43 @@ _Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
 
 /* ---- bytes out ---- */
 
-int writer_open(struct writer *writer, int fd) {
-    *writer = (struct writer){fd, malloc(ROOM), 0};
+static int next_piece(struct writer *writer) {
+    Py_XDECREF(writer->piece);
+    writer->size = 0;
+    writer->piece = PyBytes_FromStringAndSize(NULL, PIECE);
+    writer->bytes = writer->piece ? PyBytes_AsString(writer->piece) : NULL;
     return writer->bytes ? 0 : -1;
 }
 
-void writer_close(struct writer *writer) { free(writer->bytes); }
+int writer_open(struct writer *writer, PyObject *write) {
+    *writer = (struct writer){.write = write};
+    return next_piece(writer);
+}
 
-int writer_flush(struct writer *writer) {
-    for (size_t at = 0; at < writer->size;) {
-        ssize_t done = write(writer->fd, writer->bytes + at, writer->size - at);
-        if (done < 0 && errno != EINTR) return -1;
-        at += done > 0 ? (size_t)done : 0;
-    }
-    writer->size = 0;
-    return 0;
+void writer_close(struct writer *writer) { Py_XDECREF(writer->piece); }
+
+static int hand_over(struct writer *writer, PyObject *piece) {
+    PyObject *done = piece ? PyObject_CallFunctionObjArgs(writer->write, piece, NULL) : NULL;
+    Py_XDECREF(done);
+    return done ? 0 : -1;
 }
 
 static int room_left(struct writer *writer, size_t *room) {
-    if (writer->size == ROOM && writer_flush(writer)) return -1;
-    *room = ROOM - writer->size;
-    return 0;
+    int failed = 0;
+    if (writer->size == PIECE) {
+        PyEval_RestoreThread(writer->thread);
+        failed = hand_over(writer, writer->piece) || next_piece(writer);
+        writer->thread = PyEval_SaveThread();
+    }
+    *room = PIECE - writer->size;
+    return failed;
+}
+
+int writer_finish(struct writer *writer) {
+    PyObject *last = PyBytes_FromStringAndSize(writer->bytes, (Py_ssize_t)writer->size);
+    int failed = hand_over(writer, last);
+    Py_XDECREF(last);
+    return failed;
 }
 
 /* `bytes` NULL: zeros. */
@@ -229,4 +244,4 @@ int tar_file(struct writer *writer, int fd, const struct stat *st) {
     return failed ? failed : put_padding(writer, st->st_size);
 }
 
-int tar_end(struct writer *writer) { return put(writer, NULL, 2 * BLOCK) ? -1 : writer_flush(writer); }
+int tar_end(struct writer *writer) { return put(writer, NULL, 2 * BLOCK); }

@@ -1,6 +1,6 @@
 """A tree becomes a layer: one streaming pass, hashed and compressed beside the reading.
 
-    T/diff ─► native.pack (thread) ─► pipe ─► SHA-256: diff ID ─► compress (threads) ─► SHA-256: digest ─► out
+    T/diff ─► native.pack (thread) ─► queue ─► SHA-256: diff ID ─► compress (threads) ─► SHA-256: digest ─► out
 
 Order of the tar: depth first, the names of a directory by their bytes, its whiteouts before all else in it.
 """
@@ -22,11 +22,12 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from _typeshed import WriteableBuffer
+
     from builder.layers.codec import Compression, Compressor, Writer
     from builder.layers.tree import Owners
 
-_PIECE = 1 << 20
-_F_SETPIPE_SZ = 1031
+_WAITING = 4  # pieces of 1 MiB between the thread that reads and the one that hashes
 
 
 class Packed(NamedTuple):
@@ -71,12 +72,11 @@ def view_tar(trees: Sequence[str], *, owners: Owners, clamp: int) -> Iterator[Bi
     fds: list[int] = []
     try:
         fds.extend(map(open_tree, trees))
-        source = _Source(lambda pipe: _native.pack(fds, [], pipe, owners, clamp, False))
+        source = _Source(lambda put: _native.pack(fds, [], put, owners, clamp, False))
         try:
-            with open(source.out, "rb", closefd=False) as stream:
-                yield stream
-                while stream.read(_PIECE):
-                    pass
+            yield _stream(source)
+            for _ in source:
+                pass
             source.check()
         finally:
             source.close()
@@ -100,7 +100,7 @@ def _pack(
         fds.extend(map(open_tree, uppers))
         fds.extend(map(open_tree, lowers))
         upper_fds, lower_fds = fds[: len(uppers)], fds[len(uppers) :]
-        source = _Source(lambda pipe: _native.pack(upper_fds, lower_fds, pipe, owners, clamp, layer))
+        source = _Source(lambda put: _native.pack(upper_fds, lower_fds, put, owners, clamp, layer))
         return _write(source, out, squeeze)
     finally:
         squeeze.close()
@@ -111,7 +111,7 @@ def _pack(
 def _write(source: _Source, out: Writer, squeeze: Compressor) -> Packed:
     plain, written = _Tally(), _Tally()
     try:
-        while data := os.read(source.out, _PIECE):
+        for data in source:
             plain.add(data)
             _emit(squeeze.compress(data), written, out)
         source.check()
@@ -143,21 +143,29 @@ class _Tally:
 
 
 class _Source:
-    """A thread that writes a tar into a pipe; `out` is the end to read."""
+    """A thread that packs; iterate over it for the pieces, once."""
 
-    def __init__(self, write: Callable[[int], int]) -> None:
+    def __init__(self, pack: Callable[[Callable[[bytes], object]], int]) -> None:
+        import queue
         import threading
 
-        self.out, self._in = os.pipe2(os.O_CLOEXEC)
-        self._enlarge()
         self.entries = 0
-        self._write = write
+        self._pack = pack
+        self._pieces: queue.Queue[bytes] = queue.Queue(_WAITING)  # b"" is the end
+        self._ended = self._closed = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="pack", daemon=True)
         self._thread.start()
 
+    def __iter__(self) -> Iterator[bytes]:
+        while not self._ended:
+            piece = self._pieces.get()
+            self._ended = not piece
+            if piece:
+                yield piece
+
     def check(self) -> None:
-        """Wait for the thread and raise what went wrong in it. Call it at the end of the pipe."""
+        """Wait for the thread and raise what went wrong in it. Call it after the last piece."""
         self._thread.join()
         if isinstance(self._error, ValueError) and len(self._error.args) == 2:
             reason, path = self._error.args
@@ -166,21 +174,43 @@ class _Source:
             raise self._error
 
     def close(self) -> None:
-        os.close(self.out)
+        """End the thread, whatever it still had to give."""
+        self._closed = True
+        for _ in self:
+            pass
         self._thread.join()
 
-    def _enlarge(self) -> None:
-        import fcntl
-
-        try:
-            fcntl.fcntl(self._in, _F_SETPIPE_SZ, _PIECE)
-        except OSError:
-            pass  # over the user's limit of pipe pages: slower, not wrong
+    def _put(self, piece: bytes) -> None:
+        if self._closed:
+            raise InterruptedError("nobody reads any more")
+        self._pieces.put(piece)
 
     def _run(self) -> None:
         try:
-            self.entries = self._write(self._in)
+            self.entries = self._pack(self._put)
         except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
             self._error = error
         finally:
-            os.close(self._in)
+            self._pieces.put(b"")
+
+
+def _stream(source: _Source) -> BinaryIO:
+    """The pieces of `source` as a file to read."""
+    import io
+
+    pieces = iter(source)
+
+    class Raw(io.RawIOBase):
+        rest = memoryview(b"")
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, into: WriteableBuffer) -> int:
+            self.rest = self.rest or memoryview(next(pieces, b""))
+            room = memoryview(into)
+            size = min(len(room), len(self.rest))
+            room[:size], self.rest = self.rest[:size], self.rest[size:]
+            return size
+
+    return io.BufferedReader(Raw(), 1 << 18)
