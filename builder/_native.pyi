@@ -99,18 +99,19 @@ def tree_seal(tree_fd: int) -> None:
     """
 
 def unpack(
-    in_fd: int,
+    read: Callable[[], bytes | bytearray | memoryview],
     tree_fd: int,
     owners: str,
     layer: bool,
     limits: tuple[int, int, int, int, int, int],
     force_walk: bool = False,
-) -> tuple[int, int, bytes]:
-    """Read an uncompressed tar from `in_fd` into T/diff; returns (entries, bytes of file data, journal).
+) -> tuple[int, int]:
+    """Make what an uncompressed tar has in T/diff and T/journal; returns (entries, bytes of file data).
 
-    The descriptor is read to its end. `layer`: `.wh.` names are whiteouts and opaque marks; otherwise they
-    are errors. `limits`: entries, bytes, header bytes, path length, name length, depth.
-    The journal is the new content of T/journal, which the caller writes. ValueError names the member.
+    `read` gives the next bytes of the archive, as many as it likes, b"" at the end, to which it is always
+    read; it is called with the GIL, and what it raises comes out of here. `layer`: `.wh.` names are
+    whiteouts and opaque marks; otherwise they are errors. `limits`: entries, bytes, header bytes, path
+    length, name length, depth. ValueError names the member.
     """
 
 def pack(

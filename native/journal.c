@@ -2,16 +2,56 @@
 #include "layers.h"
 
 #include <stdio.h>
+#include <sys/random.h>
+
+static const char *path_at(const struct journal *journal, size_t number) {
+    return journal->paths.bytes + journal->records[number].path;
+}
+
+/* The seed is ours: an archive must not be able to choose names that all fall into one slot. */
+static uint32_t *slot_of(const struct journal *journal, const char *path) {
+    uint64_t hash = journal->seed;
+    for (const char *byte = path; *byte; byte++) {
+        hash = (hash ^ (unsigned char)*byte) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    size_t mask = journal->slots_count - 1, at = hash & mask;
+    while (journal->slots[at] && strcmp(path_at(journal, journal->slots[at] - 1), path)) at = (at + 1) & mask;
+    return &journal->slots[at];
+}
+
+static int grow_slots(struct journal *journal) {
+    size_t wanted = journal->slots_count ? journal->slots_count * 2 : 64;
+    if (journal->count >= UINT32_MAX / 2) return errno = ENOMEM, -1;
+    uint32_t *slots = calloc(wanted, sizeof *slots);
+    if (!slots) return -1;
+    if (!journal->seed && getrandom(&journal->seed, sizeof journal->seed, GRND_NONBLOCK) < 0) journal->seed = 1;
+    free(journal->slots);
+    journal->slots = slots;
+    journal->slots_count = wanted;
+    for (size_t i = 0; i < journal->count; i++) *slot_of(journal, path_at(journal, i)) = (uint32_t)i + 1;
+    return 0;
+}
 
 int journal_add(struct journal *journal, const char *path, const struct meta *meta) {
+    if (journal->count * 2 >= journal->slots_count && grow_slots(journal)) return -1;
+    uint32_t *slot = slot_of(journal, path);
+    if (*slot) return journal->records[*slot - 1].meta = *meta, 0;
     struct record *records = array_grow(journal->records, journal->count, &journal->room, sizeof *records);
     if (!records) return -1;
     journal->records = records;
-    char *copy = strdup(path);
-    if (!copy) return -1;
-    records[journal->count++] = (struct record){copy, *meta};
+    records[journal->count] = (struct record){journal->paths.size, *meta};
+    if (buffer_add(&journal->paths, path, strlen(path) + 1)) return -1;
+    *slot = (uint32_t)++journal->count;
     return 0;
 }
+
+const struct meta *journal_find(const struct journal *journal, const char *path) {
+    uint32_t number = journal->count ? *slot_of(journal, path) : 0;
+    return number ? &journal->records[number - 1].meta : NULL;
+}
+
+/* ---- reading ---- */
 
 static int read_all(int fd, struct buffer *text) {
     char piece[16384];
@@ -42,61 +82,57 @@ int journal_load(int tree, struct journal *journal) {
     return read_all(fd, &text) || journal_parse(journal, &text) ? -1 : 0;
 }
 
-static int by_path(const void *one, const void *other) {
-    return strcmp(((const struct record *)one)->path, ((const struct record *)other)->path);
-}
+/* ---- writing ---- */
 
-const struct record *journal_find(const struct journal *journal, const char *path) {
-    struct record key = {(char *)path, {0}};
-    if (!journal->count) return NULL;
-    return bsearch(&key, journal->records, journal->count, sizeof key, by_path);
-}
-
-/* Stable: two records of one path are told apart by their order, which the address of a record gives. */
-static int by_path_and_age(const void *one, const void *other) {
-    const struct record *const *a = one, *const *b = other;
-    int order = strcmp((*a)->path, (*b)->path);
-    return order ? order : (*a > *b) - (*a < *b);
-}
-
-int journal_settle(struct journal *journal) {
-    size_t kept = 0;
-    if (journal->count < 2) return 0;
-    FREE struct record **order = calloc(journal->count, sizeof *order);
-    FREE struct record *settled = calloc(journal->count, sizeof *settled);
-    if (!order || !settled) return -1;
-    for (size_t i = 0; i < journal->count; i++) order[i] = &journal->records[i];
-    qsort(order, journal->count, sizeof *order, by_path_and_age);
-    for (size_t i = 0; i < journal->count; i++) {
-        bool last = i + 1 == journal->count || strcmp(order[i]->path, order[i + 1]->path);
-        if (last) settled[kept++] = *order[i];
-        else free(order[i]->path);
-    }
-    memcpy(journal->records, settled, kept * sizeof *settled);
-    journal->count = kept;
-    return 0;
-}
-
-static bool still_there(int diff, const struct record *record) {
-    RB_FD fd = open_beneath(diff, record->path, O_PATH | O_NOFOLLOW, false);
+static bool still_there(int diff, const char *path, const struct meta *meta) {
+    RB_FD fd = meta->mode ? open_beneath(diff, path, O_PATH | O_NOFOLLOW, false) : -1;
     struct stat st;
-    return fd >= 0 && !fstat(fd, &st) && (st.st_mode & S_IFMT) == (record->meta.mode & S_IFMT);
+    return fd >= 0 && !fstat(fd, &st) && (st.st_mode & S_IFMT) == (meta->mode & S_IFMT);
 }
 
-int journal_encode(const struct journal *journal, int diff, struct buffer *text) {
+static int by_path(const void *one, const void *other, void *journal) {
+    return strcmp(path_at(journal, *(const uint32_t *)one), path_at(journal, *(const uint32_t *)other));
+}
+
+static int put_record(const struct journal *journal, size_t number, struct buffer *text) {
+    const struct meta *meta = &journal->records[number].meta;
+    const char *path = path_at(journal, number);
+    return buffer_add(text, path, strlen(path) + 1) ||
+           buffer_format(text, "%o %u %u %u:%u%c", meta->mode, meta->uid, meta->gid, major(meta->rdev),
+                         minor(meta->rdev), 0) ? -1 : 0;
+}
+
+static int flush(int fd, struct buffer *text) {
+    int failed = text->size ? write_full(fd, text->bytes, text->size) : 0;
+    text->size = 0;
+    return failed;
+}
+
+/* Those of `order` that still are what the record says. A piece at a time: a journal can be large. */
+static int write_records(const struct journal *journal, const uint32_t *order, int fd, int diff) {
+    CLEANUP(buffer_free) struct buffer text = {0};
     for (size_t i = 0; i < journal->count; i++) {
-        const struct record *record = &journal->records[i];
-        const struct meta *meta = &record->meta;
-        if (!meta->mode || !still_there(diff, record)) continue;
-        if (buffer_add(text, record->path, strlen(record->path) + 1)) return -1;
-        if (buffer_format(text, "%o %u %u %u:%u%c", meta->mode, meta->uid, meta->gid, major(meta->rdev),
-                          minor(meta->rdev), 0)) return -1;
+        if (!still_there(diff, path_at(journal, order[i]), &journal->records[order[i]].meta)) continue;
+        if (put_record(journal, order[i], &text) || (text.size > 65536 && flush(fd, &text))) return -1;
     }
-    return 0;
+    return flush(fd, &text);
+}
+
+int journal_write(const struct journal *journal, int tree, int diff) {
+    if (unlinkat(tree, "journal", 0) && errno != ENOENT) return -1;
+    if (!journal->count) return 0;
+    FREE uint32_t *order = calloc(journal->count, sizeof *order);
+    RB_FD fd = openat(tree, "journal", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (!order || fd < 0) return -1;
+    for (size_t i = 0; i < journal->count; i++) order[i] = (uint32_t)i;
+    qsort_r(order, journal->count, sizeof *order, by_path, (void *)journal);
+    if (write_records(journal, order, fd, diff)) return -1;
+    return lseek(fd, 0, SEEK_CUR) ? 0 : unlinkat(tree, "journal", 0);
 }
 
 void journal_free(struct journal *journal) {
-    for (size_t i = 0; i < journal->count; i++) free(journal->records[i].path);
     free(journal->records);
+    free(journal->slots);
+    buffer_free(&journal->paths);
     *journal = (struct journal){0};
 }

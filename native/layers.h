@@ -3,6 +3,7 @@
 #ifndef RBUILD_LAYERS_H
 #define RBUILD_LAYERS_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -23,6 +24,9 @@ static inline void cleanup_free(void *pointer) {
 }
 #define CLEANUP(function) __attribute__((cleanup(function)))
 #define FREE CLEANUP(cleanup_free)
+static inline void close_dir(DIR **dir) {
+    if (*dir) closedir(*dir);
+}
 
 /* ---- buffer.c: bytes that grow; -1 and ENOMEM when they cannot ---- */
 struct buffer {
@@ -83,18 +87,21 @@ int set_opaque(int directory);
 
 /* ---- journal.c ---- */
 struct record {
-    char *path;
+    size_t path; /* where it is in `paths` */
     struct meta meta; /* mode 0: no record */
 };
-struct journal {
+struct journal { /* one record a path; `slots` finds it: a hash table of numbers of records, from 1 */
     struct record *records;
     size_t count, room;
+    struct buffer paths;
+    uint32_t *slots;
+    size_t slots_count;
+    uint64_t seed;
 };
 int journal_load(int tree, struct journal *journal);
-int journal_add(struct journal *journal, const char *path, const struct meta *meta);
-const struct record *journal_find(const struct journal *journal, const char *path); /* of a sorted journal */
-int journal_settle(struct journal *journal); /* sort; of records of one path the last stays */
-int journal_encode(const struct journal *journal, int diff, struct buffer *text);
+int journal_add(struct journal *journal, const char *path, const struct meta *meta); /* in the place of an older one */
+const struct meta *journal_find(const struct journal *journal, const char *path); /* until the next is added; or NULL */
+int journal_write(const struct journal *journal, int tree, int diff); /* T/journal of what is there; or none */
 void journal_free(struct journal *journal);
 
 /* ---- tree.c ---- */
@@ -108,16 +115,40 @@ void tree_close(struct tree *tree);
 int tree_meta(const struct tree *tree, const char *path, const struct stat *st, enum owners owners,
               struct meta *meta, int *fd, struct fault *fault);
 
-/* ---- make.c: creating leaves under an open parent ---- */
-struct directory {
-    char *path;
+/* ---- sink.c: entries made in T/diff ---- */
+struct directories { /* metadata that waits until nothing is created below any more */
+    struct buffer items, last;
+};
+struct attributes { /* what an entry shall be, besides its data; mtime may be UTIME_OMIT */
     struct meta meta;
     struct timespec mtime;
+    const struct xattrs *xattrs;
 };
-struct directories { /* metadata that waits until nothing is created below any more */
-    struct directory *items;
-    size_t count, room;
+struct sink {
+    int diff; /* the caller's */
+    enum owners owners;
+    bool replaces; /* an entry replaces a directory of its name with all in it; else that is EISDIR */
+    int parent;    /* where leaves are made, or -1 */
+    char *parent_path;
+    struct directories directories;
+    struct journal journal;      /* what has been made here; mode 0 where no record must be */
+    const struct journal *known; /* what was there before, for hard links to it; or NULL */
+    const char *name;            /* of the entry, for faults */
+    struct fault *fault;
 };
+/* All give -1 and set the fault. Metadata of what the kernel refuses becomes a record (builder/layers/tree.py). */
+void sink_enter(struct sink *sink, int parent, char *path); /* takes both */
+int sink_directory(struct sink *sink, const char *leaf, const struct attributes *look); /* "": T/diff itself */
+int sink_file(struct sink *sink, const char *leaf); /* a descriptor, for its data and then for sink_finish */
+int sink_finish(struct sink *sink, int fd, const struct attributes *look);
+int sink_symlink(struct sink *sink, const char *leaf, const char *target, const struct attributes *look);
+int sink_node(struct sink *sink, const char *leaf, const struct attributes *look); /* FIFO, device */
+int sink_link(struct sink *sink, int from, const char *from_path, const char *old, const char *leaf);
+int sink_whiteout(struct sink *sink, const char *leaf);
+int sink_settle(struct sink *sink); /* metadata of directories, when all is made */
+int sink_fault(struct sink *sink, const char *step);
+void sink_free(struct sink *sink);
+
 int directories_add(struct directories *list, const char *path, const struct meta *meta, struct timespec mtime);
 int directories_apply(const struct directories *list, int diff, enum owners owners, struct fault *fault);
 void directories_free(struct directories *list);
@@ -127,6 +158,11 @@ int make_symlink(int parent, const char *name, const char *target, bool recursiv
 int make_node(int parent, const char *name, mode_t mode, dev_t rdev, bool recursive);
 int make_link(int from, const char *old, int parent, const char *name, bool recursive);
 int set_mtime(int fd, struct timespec mtime);
+
+bool all_zero(const void *bytes, size_t size); /* of at least one byte */
+int write_full(int fd, const char *bytes, size_t size);
+/* Runs of zeros become holes: layers carry no sparse files, disks should. `*hole`: the file ends in one so far. */
+int write_sparse(int fd, const char *bytes, size_t size, bool *hole);
 
 /* ---- view.c: several trees as one ---- */
 struct strata { /* the trees of a view in which a directory shows, topmost first */
@@ -194,19 +230,20 @@ struct member {
     struct timespec mtime;
     struct xattrs xattrs;
 };
+/* The next bytes, which stay until the next call: 1, or 0 at the end. */
+typedef int more_bytes(void *source, const char **bytes, size_t *size, struct fault *fault);
 struct reader {
-    int fd;
-    char *bytes;
+    more_bytes *more;
+    void *source;
+    const char *bytes;
     size_t at, end;
     int64_t left; /* of the current member's data and padding */
     int64_t padding;
     long long headers;
     struct limits limits;
 };
-int reader_open(struct reader *reader, int fd, const struct limits *limits);
-void reader_close(struct reader *reader);
 int tar_next(struct reader *reader, struct member *member, struct fault *fault); /* 1 member, 0 end */
-ssize_t tar_data(struct reader *reader, char **bytes, struct fault *fault);      /* 0: no more */
+ssize_t tar_data(struct reader *reader, const char **bytes, struct fault *fault);      /* 0: no more */
 int reader_drain(struct reader *reader, struct fault *fault);
 void member_free(struct member *member);
 

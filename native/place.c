@@ -139,15 +139,6 @@ static const char *enter_parent(struct place *place, const struct item *item) {
 
 /* ---- data ---- */
 
-static int write_full(int fd, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t done = write(fd, bytes, size);
-        if (done < 0 && errno != EINTR) return -1;
-        if (done > 0) bytes += done, size -= (size_t)done;
-    }
-    return 0;
-}
-
 static int copy_by_hand(int from, int to, int64_t size) {
     char piece[65536];
     while (size > 0) {
@@ -261,10 +252,8 @@ static int place_device(struct place *place, const struct item *item, const stru
 }
 
 static const struct meta *known_record(const struct place *place, const char *path) {
-    for (size_t i = place->changes.count; i-- > 0;)
-        if (!strcmp(place->changes.records[i].path, path)) return &place->changes.records[i].meta;
-    const struct record *record = journal_find(&place->tree.journal, path);
-    return record ? &record->meta : NULL;
+    const struct meta *record = journal_find(&place->changes, path);
+    return record ? record : journal_find(&place->tree.journal, path);
 }
 
 static int place_hardlink(struct place *place, const struct item *item, const char *leaf) {
@@ -277,7 +266,8 @@ static int place_hardlink(struct place *place, const struct item *item, const ch
     if (fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW)) return os_fault(place, "stat", item);
     if (S_ISREG(st.st_mode)) return 0;
     meta = known_record(place, item->extra);
-    return record_change(place, item, meta ? meta : &none);
+    struct meta copy = meta ? *meta : none; /* to add may move the records */
+    return record_change(place, item, &copy);
 }
 
 static int place_directory(struct place *place, const struct item *item, const struct origin *origin,
@@ -374,7 +364,7 @@ static PyObject *changes_list(const struct journal *changes) {
     PyObject *list = PyList_New((Py_ssize_t)changes->count);
     for (size_t i = 0; list && i < changes->count; i++) {
         const struct meta *meta = &changes->records[i].meta;
-        PyObject *item = Py_BuildValue("(yIIIII)", changes->records[i].path, meta->mode, meta->uid, meta->gid,
+        PyObject *item = Py_BuildValue("(yIIIII)", changes->paths.bytes + changes->records[i].path, meta->mode, meta->uid, meta->gid,
                                        major(meta->rdev), minor(meta->rdev));
         if (!item || PyList_SetItem(list, (Py_ssize_t)i, item)) Py_CLEAR(list);
     }

@@ -4,11 +4,9 @@
  * because the OCI image specification has none. */
 #include "layers.h"
 
-#include <stddef.h>
 #include <stdio.h>
 
 #define BLOCK 512
-#define ROOM (256 * 1024)
 
 struct header {
     char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[8],
@@ -40,21 +38,10 @@ void member_free(struct member *member) {
 
 /* ---- bytes in ---- */
 
-int reader_open(struct reader *reader, int fd, const struct limits *limits) {
-    *reader = (struct reader){.fd = fd, .bytes = malloc(ROOM), .limits = *limits};
-    return reader->bytes ? 0 : -1;
-}
-
-void reader_close(struct reader *reader) { free(reader->bytes); }
-
+/* When all is used up: 1, or 0 at the end. */
 static int fill(struct reader *reader, struct fault *fault) {
-    if (reader->at == reader->end) reader->at = reader->end = 0;
-    ssize_t got;
-    do got = read(reader->fd, reader->bytes + reader->end, ROOM - reader->end);
-    while (got < 0 && errno == EINTR);
-    if (got < 0) return fault_os(fault, "read archive", NULL);
-    reader->end += (size_t)got;
-    return got > 0;
+    reader->at = reader->end = 0;
+    return reader->more(reader->source, &reader->bytes, &reader->end, fault);
 }
 
 /* Up to `size` bytes, copied; how many there were, fewer only at the end of the stream. */
@@ -74,7 +61,7 @@ static ssize_t get(struct reader *reader, char *bytes, size_t size, struct fault
     return (ssize_t)done;
 }
 
-ssize_t tar_data(struct reader *reader, char **bytes, struct fault *fault) {
+ssize_t tar_data(struct reader *reader, const char **bytes, struct fault *fault) {
     if (reader->left == 0) return 0;
     if (reader->at == reader->end) {
         int filled = fill(reader, fault);
@@ -89,7 +76,7 @@ ssize_t tar_data(struct reader *reader, char **bytes, struct fault *fault) {
 }
 
 static int skip(struct reader *reader, struct fault *fault) {
-    char *bytes;
+    const char *bytes;
     ssize_t got;
     reader->left += reader->padding;
     reader->padding = 0;
@@ -98,11 +85,8 @@ static int skip(struct reader *reader, struct fault *fault) {
 }
 
 int reader_drain(struct reader *reader, struct fault *fault) {
-    int filled = 1;
-    while (filled > 0) {
-        reader->at = reader->end;
-        filled = fill(reader, fault);
-    }
+    int filled;
+    while ((filled = fill(reader, fault)) > 0) continue;
     return filled;
 }
 
@@ -237,12 +221,12 @@ static int read_extension(struct reader *reader, char type, int64_t size, struct
 /* ---- members ---- */
 
 static bool checksum_right(const struct header *header) {
+    struct header blank = *header; /* the sum is of a header whose checksum is blanks */
     int64_t expected, sum = 0, old = 0; /* old tars summed signed bytes */
+    memset(blank.checksum, ' ', sizeof blank.checksum);
     for (size_t i = 0; i < BLOCK; i++) {
-        bool inside = i >= offsetof(struct header, checksum) && i < offsetof(struct header, type);
-        char byte = inside ? ' ' : ((const char *)header)[i];
-        sum += (unsigned char)byte;
-        old += (signed char)byte;
+        sum += ((unsigned char *)&blank)[i];
+        old += ((signed char *)&blank)[i];
     }
     return parse_number(header->checksum, 8, &expected) && (expected == sum || expected == old);
 }
@@ -320,17 +304,12 @@ static int read_member(struct reader *reader, const struct header *header, struc
     return failed ? -1 : 1;
 }
 
-static bool all_zero(const struct header *header) {
-    const char *bytes = (const char *)header;
-    return !bytes[0] && !memcmp(bytes, bytes + 1, BLOCK - 1);
-}
-
 /* One header block: 1, or 0 at the end of the archive. */
 static int read_header(struct reader *reader, struct header *header, int64_t *size, struct fault *fault) {
     ssize_t got = get(reader, (char *)header, BLOCK, fault);
     if (got <= 0) return (int)got;
     if (got < BLOCK) return fault_bad(fault, "the archive ends in a header", NULL);
-    if (all_zero(header)) return 0;
+    if (all_zero(header, BLOCK)) return 0;
     if (!checksum_right(header)) return fault_bad(fault, "not a tar header (wrong checksum)", NULL);
     if (!parse_number(header->size, 12, size)) return fault_bad(fault, "a malformed size in the header", NULL);
     if (++reader->headers > reader->limits.entries) return fault_bad(fault, "too many entries", NULL);

@@ -1,7 +1,6 @@
 /* One tree as Python sees it: stat, list, readlink, open; and sealing one that a step has written. */
 #include "layers.h"
 
-#include <dirent.h>
 #include <limits.h>
 
 int tree_open(struct tree *tree, int tree_fd, struct fault *fault) {
@@ -24,8 +23,8 @@ int tree_meta(const struct tree *tree, const char *path, const struct stat *st, 
         if (*fd < 0) return fault_os(fault, "open", path);
     }
     if (meta_read(*fd, st, owners, meta)) return fault_os(fault, "read metadata", path);
-    const struct record *record = *fd < 0 ? journal_find(&tree->journal, path) : NULL;
-    if (record && (record->meta.mode & S_IFMT) == (st->st_mode & S_IFMT)) *meta = record->meta;
+    const struct meta *record = *fd < 0 ? journal_find(&tree->journal, path) : NULL;
+    if (record && (record->mode & S_IFMT) == (st->st_mode & S_IFMT)) *meta = *record;
     return 0;
 }
 
@@ -90,10 +89,6 @@ static int names_add(struct names *names, const char *name) {
     names->items = items;
     items[names->count] = (struct found){.name = strdup(name)};
     return items[names->count].name ? (names->count++, 0) : -1;
-}
-
-static void close_dir(DIR **dir) {
-    if (*dir) closedir(*dir);
 }
 
 /* Takes `fd`, a directory; the names in it, sorted. */

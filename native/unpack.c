@@ -11,38 +11,29 @@
 enum { IMPLIED_NSEC = 1 };
 
 struct unpack {
+    struct sink sink;
     struct reader reader;
     struct member member;
-    enum owners owners;
     bool layer, force_walk;
     int diff;
     char root[PATH_MAX]; /* where T/diff is, to tell where a symlinked parent really is */
-    /* the parent of the last member, by its name in the archive and in the tree */
-    int parent;
-    char *parent_name, *parent_path;
-    struct directories directories;
-    struct journal journal;
+    char *parent_name;   /* of the sink's parent, in the archive */
     long long entries, bytes;
-    struct buffer text;
     struct fault fault;
+    PyObject *read;
+    Py_buffer piece;
 };
 
 static void forget_parent(struct unpack *unpack) {
-    rb_close_fd(&unpack->parent);
-    unpack->parent = -1;
     free(unpack->parent_name);
-    free(unpack->parent_path);
-    unpack->parent_name = unpack->parent_path = NULL;
+    unpack->parent_name = NULL;
 }
 
 static void unpack_free(struct unpack *unpack) {
     forget_parent(unpack);
-    reader_close(&unpack->reader);
     member_free(&unpack->member);
+    sink_free(&unpack->sink);
     rb_close_fd(&unpack->diff);
-    directories_free(&unpack->directories);
-    journal_free(&unpack->journal);
-    buffer_free(&unpack->text);
     free(unpack->fault.path);
 }
 
@@ -111,7 +102,7 @@ static char *path_of(struct unpack *unpack, int fd) {
     return strdup(path + root + (path[root] == '/'));
 }
 
-/* An existing directory, and in `*path` where it is in the tree. */
+/* An existing directory, and in `*path` where it is in the tree: at `name`, unless a symlink leads there. */
 static int open_directory(struct unpack *unpack, const char *name, char **path) {
     RB_FD fd = open_beneath(unpack->diff, name, OPEN_DIR, unpack->force_walk);
     bool plain = fd >= 0;
@@ -131,7 +122,7 @@ static int make_parent(struct unpack *unpack, int above, const char *above_path,
     bool there = !fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW);
     if (there && !is_whiteout(&st)) return errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR, -1;
     RB_FD fd = make_directory(above, name);
-    return fd < 0 ? -1 : directories_add(&unpack->directories, path, &meta, (struct timespec){0, IMPLIED_NSEC});
+    return fd < 0 ? -1 : directories_add(&unpack->sink.directories, path, &meta, (struct timespec){0, IMPLIED_NSEC});
 }
 
 static int make_parents(struct unpack *unpack, const char *name) {
@@ -155,143 +146,38 @@ static int make_parents(struct unpack *unpack, const char *name) {
     return 0;
 }
 
+/* The parent stays open for the members after it, unless a symlink led there, which one of them may replace. */
 static int enter_parent(struct unpack *unpack, const char *name) {
-    if (unpack->parent >= 0 && !strcmp(unpack->parent_name, name)) return 0;
+    char *path = NULL;
+    if (unpack->parent_name && !strcmp(unpack->parent_name, name)) return 0;
     forget_parent(unpack);
-    int fd = open_directory(unpack, name, &unpack->parent_path);
+    int fd = open_directory(unpack, name, &path);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && !make_parents(unpack, name))
-        fd = open_directory(unpack, name, &unpack->parent_path);
+        fd = open_directory(unpack, name, &path);
     if (fd < 0) return os_fault(unpack, "open the parent directory");
-    unpack->parent = fd;
+    sink_enter(&unpack->sink, fd, path);
+    if (strcmp(path, name)) return 0;
     return (unpack->parent_name = strdup(name)) ? 0 : os_fault(unpack, "allocate");
 }
 
 /* ---- one member each ---- */
 
-static int remember_directory(struct unpack *unpack, const char *leaf) {
-    const struct member *member = &unpack->member;
-    FREE char *path = path_join(unpack->parent_path, leaf);
-    if (!path || directories_add(&unpack->directories, path, &member->meta, member->mtime))
-        return os_fault(unpack, "allocate");
-    return 0;
-}
-
-static int unpack_root(struct unpack *unpack) {
-    const struct member *member = &unpack->member;
-    if (member->type != '5') return bad(unpack, "the root may only be a directory");
-    if (xattrs_write(unpack->diff, &member->xattrs)) return os_fault(unpack, "set xattrs");
-    if (directories_add(&unpack->directories, "", &member->meta, member->mtime)) return os_fault(unpack, "allocate");
-    return 0;
-}
-
-static int unpack_directory(struct unpack *unpack, const char *leaf) {
-    RB_FD fd = make_directory(unpack->parent, leaf);
-    if (fd < 0) return os_fault(unpack, "create directory");
-    if (xattrs_write(fd, &unpack->member.xattrs)) return os_fault(unpack, "set xattrs");
-    return remember_directory(unpack, leaf);
-}
-
-static bool all_zero(const char *bytes, size_t size) { return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1); }
-
-static int write_full(int fd, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t done = write(fd, bytes, size);
-        if (done < 0 && errno != EINTR) return -1;
-        if (done > 0) bytes += done, size -= (size_t)done;
-    }
-    return 0;
-}
-
-/* Runs of zeros become holes: layers carry no sparse files, disks should. */
-static int write_sparse(int fd, const char *bytes, size_t size) {
-    for (size_t piece; size; bytes += piece, size -= piece) {
-        piece = size < 4096 ? size : 4096;
-        if (piece == 4096 && all_zero(bytes, piece)) {
-            if (lseek(fd, 4096, SEEK_CUR) < 0) return -1;
-            continue;
-        }
-        while (piece < size && !(size - piece >= 4096 && all_zero(bytes + piece, 4096)))
-            piece += size - piece < 4096 ? size - piece : 4096;
-        if (write_full(fd, bytes, piece)) return -1;
-    }
-    return 0;
-}
-
-static int copy_data(struct unpack *unpack, int fd) {
-    char *bytes;
+static int unpack_file(struct unpack *unpack, const char *leaf, const struct attributes *look) {
+    const char *bytes;
+    bool hole = false;
     ssize_t got;
+    RB_FD fd = sink_file(&unpack->sink, leaf);
+    if (fd < 0) return -1;
     while ((got = tar_data(&unpack->reader, &bytes, &unpack->fault)) > 0)
-        if (write_sparse(fd, bytes, (size_t)got)) return os_fault(unpack, "write");
+        if (write_sparse(fd, bytes, (size_t)got, &hole)) return os_fault(unpack, "write");
     if (got < 0) return -1;
-    return ftruncate(fd, unpack->member.size) ? os_fault(unpack, "truncate") : 0;
+    if (hole && ftruncate(fd, unpack->member.size)) return os_fault(unpack, "truncate");
+    return sink_finish(&unpack->sink, fd, look);
 }
 
-static int finish_file(struct unpack *unpack, int fd) {
-    const struct member *member = &unpack->member;
-    if (meta_write(fd, &member->meta, unpack->owners)) return os_fault(unpack, "set metadata");
-    if (xattrs_write(fd, &member->xattrs)) return os_fault(unpack, "set xattrs");
-    return set_mtime(fd, member->mtime) ? os_fault(unpack, "set mtime") : 0;
-}
-
-static int unpack_file(struct unpack *unpack, const char *leaf) {
-    RB_FD fd = make_file(unpack->parent, leaf, true);
-    if (fd < 0) return os_fault(unpack, "create file");
-    return copy_data(unpack, fd) ? -1 : finish_file(unpack, fd);
-}
-
-static int journal_node(struct unpack *unpack, const char *leaf, const struct meta *meta) {
-    FREE char *path = path_join(unpack->parent_path, leaf);
-    return path ? journal_add(&unpack->journal, path, meta) : -1;
-}
-
-static int finish_node(struct unpack *unpack, const char *leaf) {
-    const struct member *member = &unpack->member;
-    const struct timespec times[2] = {member->mtime, member->mtime};
-    const struct meta none = {0};
-    bool record;
-    if (meta_write_node(unpack->parent, leaf, &member->meta, unpack->owners, &record))
-        return os_fault(unpack, "set metadata");
-    if (journal_node(unpack, leaf, record ? &member->meta : &none)) return os_fault(unpack, "allocate");
-    if (utimensat(unpack->parent, leaf, times, AT_SYMLINK_NOFOLLOW)) return os_fault(unpack, "set mtime");
-    return 0;
-}
-
-static int unpack_symlink(struct unpack *unpack, const char *leaf) {
+static int unpack_symlink(struct unpack *unpack, const char *leaf, const struct attributes *look) {
     if (!*unpack->member.link) return bad(unpack, "a symlink without a target");
-    unpack->member.meta.mode = S_IFLNK | 0777;
-    if (make_symlink(unpack->parent, leaf, unpack->member.link, true)) return os_fault(unpack, "create symlink");
-    return finish_node(unpack, leaf);
-}
-
-static int unpack_fifo(struct unpack *unpack, const char *leaf) {
-    if (make_node(unpack->parent, leaf, S_IFIFO | 0600, 0, true)) return os_fault(unpack, "create FIFO");
-    return finish_node(unpack, leaf);
-}
-
-/* For real where owners are real and the kernel lets us, else an empty file with a record. */
-static int unpack_device(struct unpack *unpack, const char *leaf) {
-    const struct member *member = &unpack->member;
-    const struct meta *meta = &member->meta;
-    if (S_ISCHR(meta->mode) && meta->rdev == 0)
-        return bad(unpack, "a character device 0:0, which is overlayfs's whiteout");
-    if (unpack->owners == OWNERS_REAL && !make_node(unpack->parent, leaf, meta->mode & (S_IFMT | 0600), meta->rdev, true))
-        return finish_node(unpack, leaf);
-    if (unpack->owners == OWNERS_REAL && errno != EPERM) return os_fault(unpack, "create device node");
-    RB_FD fd = make_file(unpack->parent, leaf, true);
-    return fd < 0 ? os_fault(unpack, "create device record") : finish_file(unpack, fd);
-}
-
-/* The last record of a path, by walking back: the journal is not sorted yet. */
-static const struct meta *journal_last(const struct journal *journal, const char *path) {
-    for (size_t i = journal->count; i-- > 0;)
-        if (!strcmp(journal->records[i].path, path)) return &journal->records[i].meta;
-    return NULL;
-}
-
-static int link_record(struct unpack *unpack, const char *from_path, const char *old, const char *leaf) {
-    FREE char *path = path_join(from_path, old);
-    const struct meta none = {0}, *meta = path ? journal_last(&unpack->journal, path) : NULL;
-    return path ? journal_node(unpack, leaf, meta ? meta : &none) : -1;
+    return sink_symlink(&unpack->sink, leaf, unpack->member.link, look);
 }
 
 static int unpack_hardlink(struct unpack *unpack, const char *leaf) {
@@ -304,9 +190,7 @@ static int unpack_hardlink(struct unpack *unpack, const char *leaf) {
     if (!*old || from < 0 || fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW) || is_whiteout(&st))
         return bad(unpack, "a hard link to a file that is not there");
     if (S_ISDIR(st.st_mode)) return bad(unpack, "a hard link to a directory");
-    if (make_link(from, old, unpack->parent, leaf, true)) return os_fault(unpack, "create hard link");
-    if (S_ISREG(st.st_mode)) return 0;
-    return link_record(unpack, from_path, old, leaf) ? os_fault(unpack, "allocate") : 0;
+    return sink_link(&unpack->sink, from, from_path, old, leaf);
 }
 
 /* ---- whiteouts ---- */
@@ -315,18 +199,18 @@ static int unpack_hardlink(struct unpack *unpack, const char *leaf) {
 static int unpack_whiteout(struct unpack *unpack, const char *name) {
     struct stat st;
     if (!*name || !strcmp(name, ".") || !strcmp(name, "..")) return bad(unpack, "a whiteout of no file");
-    if (!mknodat(unpack->parent, name, S_IFCHR, 0)) return 0;
-    if (errno != EEXIST || fstatat(unpack->parent, name, &st, AT_SYMLINK_NOFOLLOW))
+    if (!mknodat(unpack->sink.parent, name, S_IFCHR, 0)) return 0;
+    if (errno != EEXIST || fstatat(unpack->sink.parent, name, &st, AT_SYMLINK_NOFOLLOW))
         return os_fault(unpack, "create whiteout");
     if (!S_ISDIR(st.st_mode)) return 0;
-    RB_FD fd = openat(unpack->parent, name, OPEN_DIR | O_NOFOLLOW);
+    RB_FD fd = openat(unpack->sink.parent, name, OPEN_DIR | O_NOFOLLOW);
     return fd < 0 || set_opaque(fd) ? os_fault(unpack, "mark opaque") : 0;
 }
 
 static int unpack_mark(struct unpack *unpack, const char *leaf) {
     if (!unpack->layer) return bad(unpack, "a name that begins with .wh., which no layer could carry");
     if (strcmp(leaf, ".wh..wh..opq")) return unpack_whiteout(unpack, leaf + 4);
-    return set_opaque(unpack->parent) ? os_fault(unpack, "mark opaque") : 0;
+    return set_opaque(unpack->sink.parent) ? os_fault(unpack, "mark opaque") : 0;
 }
 
 /* A directory of that name in the path: AUFS's own are to be skipped (1), others are wrong (-1). */
@@ -344,33 +228,31 @@ static int check_marks(struct unpack *unpack, const char *path) {
 
 /* ---- the archive ---- */
 
-static int unpack_leaf(struct unpack *unpack, const char *leaf) {
+static int unpack_leaf(struct unpack *unpack, const char *leaf, const struct attributes *look) {
     if (!strncmp(leaf, ".wh.", 4)) return unpack_mark(unpack, leaf);
     switch (unpack->member.type) {
-    case '0': return unpack_file(unpack, leaf);
+    case '0': return unpack_file(unpack, leaf, look);
     case '1': return unpack_hardlink(unpack, leaf);
-    case '2': return unpack_symlink(unpack, leaf);
-    case '5': return unpack_directory(unpack, leaf);
-    case '6': return unpack_fifo(unpack, leaf);
-    default: return unpack_device(unpack, leaf);
+    case '2': return unpack_symlink(unpack, leaf, look);
+    case '5': return sink_directory(&unpack->sink, leaf, look);
+    default: return sink_node(&unpack->sink, leaf, look);
     }
 }
 
 static int unpack_member(struct unpack *unpack) {
-    FREE char *path = clean_name(unpack, unpack->member.path);
+    struct member *member = &unpack->member;
+    const struct attributes look = {member->meta, member->mtime, &member->xattrs};
+    FREE char *path = clean_name(unpack, member->path);
     const char *parent;
     if (!path) return -1;
-    if (unpack->member.size > unpack->reader.limits.bytes - unpack->bytes)
-        return bad(unpack, "more data than the limit");
-    unpack->bytes += unpack->member.size;
-    if (!*path) return unpack_root(unpack);
+    if (member->size > unpack->reader.limits.bytes - unpack->bytes) return bad(unpack, "more data than the limit");
+    unpack->bytes += member->size;
+    unpack->sink.name = member->path;
     int marked = check_marks(unpack, path);
     if (marked) return marked < 0 ? -1 : 0;
+    if (!*path && member->type != '5') return bad(unpack, "the root may only be a directory");
     char *leaf = split_leaf(path, &parent);
-    if (enter_parent(unpack, parent) || unpack_leaf(unpack, leaf)) return -1;
-    /* Any name but a regular file's may have changed where names lead. */
-    if (unpack->member.type != '0') forget_parent(unpack);
-    return 0;
+    return enter_parent(unpack, parent) ? -1 : unpack_leaf(unpack, leaf, &look);
 }
 
 static int unpack_members(struct unpack *unpack) {
@@ -383,47 +265,65 @@ static int unpack_members(struct unpack *unpack) {
     return more < 0 ? -1 : reader_drain(&unpack->reader, &unpack->fault);
 }
 
-static int unpack_open(struct unpack *unpack, int tree_fd, int in_fd, const struct limits *limits) {
+static int unpack_open(struct unpack *unpack, int tree_fd) {
     char link[40];
-    unpack->diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
+    unpack->diff = unpack->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
     if (unpack->diff < 0) return fault_os(&unpack->fault, "open tree", "diff");
     snprintf(link, sizeof link, "/proc/self/fd/%d", unpack->diff);
     if (readlink(link, unpack->root, sizeof unpack->root - 1) < 0) return fault_os(&unpack->fault, "readlink", link);
-    if (journal_load(tree_fd, &unpack->journal)) return fault_os(&unpack->fault, "read journal", "journal");
-    return reader_open(&unpack->reader, in_fd, limits) ? fault_os(&unpack->fault, "allocate", NULL) : 0;
+    return journal_load(tree_fd, &unpack->sink.journal) ? fault_os(&unpack->fault, "read journal", "journal") : 0;
 }
 
-static int unpack_all(struct unpack *unpack, int tree_fd, int in_fd, const struct limits *limits) {
-    if (unpack_open(unpack, tree_fd, in_fd, limits)) return -1;
+static int unpack_all(struct unpack *unpack, int tree_fd) {
+    if (unpack_open(unpack, tree_fd)) return -1;
     if (unpack_members(unpack)) {
         /* The reader does not know whose data it was. */
         if (!unpack->fault.path && unpack->member.path) unpack->fault.path = strdup(unpack->member.path);
         return -1;
     }
-    if (directories_apply(&unpack->directories, unpack->diff, unpack->owners, &unpack->fault)) return -1;
-    if (journal_settle(&unpack->journal) || journal_encode(&unpack->journal, unpack->diff, &unpack->text))
-        return fault_os(&unpack->fault, "write journal", "journal");
-    return 0;
+    if (sink_settle(&unpack->sink)) return -1;
+    bool written = !journal_write(&unpack->sink.journal, tree_fd, unpack->diff);
+    return written ? 0 : fault_os(&unpack->fault, "write journal", "journal");
+}
+
+/* ---- Python ---- */
+
+/* The bytes stay where they are until the next are asked for: nothing is copied. */
+static int next_piece(void *source, const char **bytes, size_t *size, struct fault *fault) {
+    struct unpack *unpack = source;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyBuffer_Release(&unpack->piece);
+    PyObject *piece = PyObject_CallNoArgs(unpack->read);
+    int failed = !piece || PyObject_GetBuffer(piece, &unpack->piece, PyBUF_SIMPLE);
+    Py_XDECREF(piece);
+    PyGILState_Release(gil);
+    if (failed) return fault_bad(fault, "the archive cannot be read", NULL);
+    *bytes = unpack->piece.buf;
+    *size = (size_t)unpack->piece.len;
+    return *size > 0;
 }
 
 PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
-    char *names[] = {"in_fd", "tree_fd", "owners", "layer", "limits", "force_walk", NULL};
-    CLEANUP(unpack_free) struct unpack unpack = {.parent = -1, .diff = -1};
-    int in_fd, tree_fd, layer, force = 0, failed;
-    struct limits limits;
+    char *names[] = {"read", "tree_fd", "owners", "layer", "limits", "force_walk", NULL};
+    CLEANUP(unpack_free) struct unpack unpack = {.diff = -1, .sink = {.parent = -1, .replaces = true}};
+    int tree_fd, layer, force = 0, failed;
+    struct limits *limits = &unpack.reader.limits;
     const char *owners;
     (void)self;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "iisp(LLLLLL)|p", names, &in_fd, &tree_fd, &owners, &layer,
-                                     &limits.entries, &limits.bytes, &limits.header, &limits.path, &limits.name,
-                                     &limits.depth, &force) ||
-        owners_parse(owners, &unpack.owners))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "Oisp(LLLLLL)|p", names, &unpack.read, &tree_fd, &owners, &layer,
+                                     &limits->entries, &limits->bytes, &limits->header, &limits->path, &limits->name,
+                                     &limits->depth, &force) ||
+        owners_parse(owners, &unpack.sink.owners))
         return NULL;
     unpack.layer = layer;
     unpack.force_walk = force;
+    unpack.sink.fault = &unpack.fault;
+    unpack.reader.more = next_piece;
+    unpack.reader.source = &unpack;
     Py_BEGIN_ALLOW_THREADS
-    failed = unpack_all(&unpack, tree_fd, in_fd, &limits);
+    failed = unpack_all(&unpack, tree_fd);
     Py_END_ALLOW_THREADS
-    if (failed) return fault_raise(&unpack.fault);
-    return Py_BuildValue("(LLy#)", unpack.entries, unpack.bytes, unpack.text.bytes ? unpack.text.bytes : "",
-                         (Py_ssize_t)unpack.text.size);
+    PyBuffer_Release(&unpack.piece);
+    if (failed) return PyErr_Occurred() ? NULL : fault_raise(&unpack.fault);
+    return Py_BuildValue("(LL)", unpack.entries, unpack.bytes);
 }

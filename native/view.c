@@ -1,12 +1,6 @@
 /* Several trees as one, as overlayfs would show them: whiteouts hide, opaque directories cut, directories merge. */
 #include "layers.h"
 
-#include <dirent.h>
-
-static void close_dir(DIR **dir) {
-    if (*dir) closedir(*dir);
-}
-
 int view_open(struct view *view, PyObject *tree_fds, struct fault *fault) {
     Py_ssize_t count = PySequence_Size(tree_fds);
     if (count < 0) return -1;

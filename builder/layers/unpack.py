@@ -1,8 +1,8 @@
 """A tar stream, compressed or not, becomes a tree.
 
-    stream ─► decompress (thread) ─► pipe ─► native.unpack ─► T/diff, T/journal
+    stream ─► read ─► decompress ─► hash ─► native.unpack ─► T/diff, T/journal
 
-Nothing is hashed here: the stream that carries a layer verifies it.
+Each step but the last works in a thread of its own, a few pieces ahead of the next.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import ArchiveError, StoreError
+from builder.layers.ahead import Ahead
 from builder.layers.codec import Plain, decompressed, sniff
-from builder.layers.tree import JOURNAL, create_tree, open_tree
+from builder.layers.tree import create_tree, open_tree
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from builder.layers.codec import Reader
     from builder.layers.tree import Owners, Whiteouts
 
@@ -64,38 +67,28 @@ def unpack(
     whiteouts: Whiteouts = "overlay",
     limits: Limits = DEFAULT_LIMITS,
     force_walk: bool = False,
+    watch: Callable[[bytes], object] = len,
 ) -> Unpacked:
     """Unpack `stream` (a reader or a descriptor, read to its end) into `tree`, which is made if missing.
 
     A tree that has files already is unpacked over: later entries win. Whiteouts "overlay" is a layer;
     "literal" a plain tar, in which `.wh.` names are errors. ArchiveError names the entry; the tree is then
     rubbish that the caller deletes. Nothing outside T/diff is touched whatever the archive says.
+    `watch` is shown the plain bytes, piece by piece, in another thread; what it raises ends the unpacking.
     `force_walk` resolves paths as on a kernel without openat2, for tests.
     """
     create_tree(tree)
     reader: Reader = _Descriptor(stream) if isinstance(stream, int) else stream
     tree_fd = open_tree(tree)
-    feed = _Feed(reader, limits.ratio)
-    try:
-        done = _native.unpack(feed.out, tree_fd, owners, whiteouts == "overlay", limits[:6], force_walk)
-    except (ValueError, OSError) as error:
-        feed.finish()
-        raise _explain(error) from error
-    finally:
-        feed.finish()
-        os.close(tree_fd)
-    entries, size, journal = done
-    _write_journal(tree, journal)
-    return Unpacked(entries, size)
-
-
-def _write_journal(tree: str, journal: bytes) -> None:
-    path = os.path.join(tree, JOURNAL)
-    if journal:
-        with open(path, "wb") as file:
-            file.write(journal)
-    elif os.path.lexists(path):
-        os.unlink(path)
+    with Ahead(_pieces(reader)) as compressed, Ahead(_plain(compressed, limits.ratio)) as plain:
+        try:
+            with Ahead(_watched(plain, watch)) as watched:
+                done = _native.unpack(watched.read, tree_fd, owners, whiteouts == "overlay", limits[:6], force_walk)
+        except (ValueError, OSError) as error:
+            raise (error if watched.failed_with(error) else _explain(error)) from error
+        finally:
+            os.close(tree_fd)
+    return Unpacked(*done)
 
 
 class _Descriptor:
@@ -106,53 +99,31 @@ class _Descriptor:
         return os.read(self._fd, size if size > 0 else _PIECE)
 
 
-class _Feed:
-    """A thread that fills a pipe with a reader's plain bytes. Its own failure outranks what that caused."""
-
-    def __init__(self, reader: Reader, ratio: int) -> None:
-        import threading
-
-        self.out, self._in = os.pipe2(os.O_CLOEXEC)
-        self._reader, self._ratio = reader, ratio
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="decompress", daemon=True)
-        self._thread.start()
-
-    def finish(self) -> None:
-        """Close our end, wait, and raise what went wrong in the thread. Once; again does nothing."""
-        if self.out < 0:
-            return
-        os.close(self.out)
-        self.out = -1
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._copy()
-        except BrokenPipeError:
-            pass  # native.unpack gave up and says why
-        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits)
-            self._error = error
-        finally:
-            os.close(self._in)
-
-    def _copy(self) -> None:
-        compressed = Plain(self._reader)
-        start = _read_start(compressed)
-        plain = _plain_reader(compressed, start)
-        size = 0
-        while data := plain.read(_PIECE):
-            size += len(data)
-            if size > _RATIO_FROM and size > self._ratio * compressed.count:
-                raise ArchiveError(f"the archive unpacks to more than {self._ratio} times its size")
-            _write_all(self._in, data)
-        while compressed.read(_PIECE):  # what verifies the stream must see all of it
-            pass
+def _pieces(reader: Reader) -> Iterator[bytes]:
+    while data := reader.read(_PIECE):
+        yield data
 
 
-def _plain_reader(compressed: Plain, start: bytes) -> Reader:
+def _plain(compressed: Reader, ratio: int) -> Iterator[bytes]:
+    counted = Plain(compressed)
+    size = 0
+    for data in _pieces(_plain_reader(counted)):
+        size += len(data)
+        if size > _RATIO_FROM and size > ratio * counted.count:
+            raise ArchiveError(f"the archive unpacks to more than {ratio} times its size")
+        yield data
+    while counted.read(_PIECE):  # what verifies the stream must see all of it
+        pass
+
+
+def _watched(plain: Reader, watch: Callable[[bytes], object]) -> Iterator[bytes]:
+    for data in _pieces(plain):
+        watch(data)
+        yield data
+
+
+def _plain_reader(compressed: Reader) -> Reader:
+    start = _read_start(compressed)
     return _Checked(decompressed(compressed, start, sniff(start)))
 
 
@@ -176,12 +147,6 @@ def _read_start(reader: Reader) -> bytes:
     while len(start) < 6 and (more := reader.read(_PIECE)):
         start += more
     return start
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _explain(error: ValueError | OSError) -> ArchiveError | StoreError:

@@ -16,15 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from builder.events import Flag
-    from builder.layers.codec import Reader
     from builder.layers.tree import Owners
     from builder.oci.descriptor import Descriptor
     from builder.oci.platform import Platform
     from builder.sources.base_layers import BaseLayers
     from builder.sources.remote import Moved
     from builder.store.store import Store
-
-_CHUNK = 1 << 20
 
 
 def resolve(name: str, descriptor: Descriptor, store: Store, platform: Platform) -> ResolvedImage:
@@ -59,17 +56,16 @@ def unpack_image(
 
 def _unpack_layer(layer: Layer, store: Store, owners: Owners, cancelled: Flag) -> None:
     """Both digests are checked before the tree is published: the blob's by its reader, the diff ID here."""
-    from builder.layers import codec
     from builder.layers.unpack import unpack
 
     digest = layer.descriptor.digest
-    with store.trees.scratch("layer") as staged, store.blobs.open(digest) as blob:
-        start = blob.read(16) or b""
-        plain = _HashingReader(codec.decompressed(blob, start, codec.sniff(start)), cancelled)
-        try:
-            unpack(plain, staged, owners=owners)
-        except ArchiveError as error:
-            raise ArchiveError(f"layer {digest}: {error.message}", hint=error.hint) from error
+    plain = _Hash(cancelled)
+    with store.trees.scratch("layer") as staged:
+        with store.blobs.open(digest) as blob:
+            try:
+                unpack(blob, staged, owners=owners, watch=plain.update)
+            except ArchiveError as error:
+                raise ArchiveError(f"layer {digest}: {error.message}", hint=error.hint) from error
         if plain.digest() != layer.diff_id:
             raise ArchiveError(
                 f"layer {digest} unpacks to {plain.digest()}, but the image config says {layer.diff_id}",
@@ -78,23 +74,17 @@ def _unpack_layer(layer: Layer, store: Store, owners: Owners, cancelled: Flag) -
         store.trees.publish(staged, "layers", owners, hex_of(layer.diff_id))
 
 
-class _HashingReader:
-    """Passes a stream on and hashes it, until the build is stopped."""
+class _Hash:
+    """Of a stream that passes by, until the build is stopped."""
 
-    def __init__(self, source: Reader, cancelled: Flag) -> None:
-        self._source = source
+    def __init__(self, cancelled: Flag) -> None:
         self._cancelled = cancelled
         self._hash = hashlib.sha256()
 
-    def read(self, size: int = -1, /) -> bytes:
+    def update(self, piece: bytes) -> None:
         if self._cancelled.is_set():
             raise Cancelled("the build was stopped")
-        block = self._source.read(size)
-        self._hash.update(block)
-        return block
+        self._hash.update(piece)
 
     def digest(self) -> str:
-        """The digest of the whole stream; reads what is left of it."""
-        while self.read(_CHUNK):
-            pass
         return "sha256:" + self._hash.hexdigest()
