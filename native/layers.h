@@ -111,6 +111,8 @@ struct tree {
 };
 int tree_open(struct tree *tree, int tree_fd, struct fault *fault);
 void tree_close(struct tree *tree);
+/* `add` for every name in the directory `fd`, but "." and ".."; -1 when it returns that. */
+int each_name(int fd, int (*add)(void *into, const char *name), void *into);
 /* Metadata of an entry from its stat; opens regular files and directories and gives the descriptor in `*fd`. */
 int tree_meta(const struct tree *tree, const char *path, const struct stat *st, enum owners owners,
               struct meta *meta, int *fd, struct fault *fault);

@@ -41,15 +41,19 @@ static int tree_find(const struct tree *tree, const char *path, enum owners owne
     return tree_meta(tree, path, &found->st, owners, &found->meta, &fd, fault);
 }
 
+static long long nanoseconds(struct timespec time) {
+    long long found;
+    if (__builtin_mul_overflow((long long)time.tv_sec, 1000000000LL, &found) ||
+        __builtin_add_overflow(found, time.tv_nsec, &found))
+        return time.tv_sec < 0 ? LLONG_MIN : LLONG_MAX; /* beyond the year 2262 */
+    return found;
+}
+
 static PyObject *stat_tuple(const struct found *found) {
     const struct stat *st = &found->st;
     const struct meta *meta = &found->meta;
-    long long mtime;
-    if (__builtin_mul_overflow((long long)st->st_mtim.tv_sec, 1000000000LL, &mtime) ||
-        __builtin_add_overflow(mtime, st->st_mtim.tv_nsec, &mtime))
-        mtime = st->st_mtim.tv_sec < 0 ? LLONG_MIN : LLONG_MAX; /* beyond the year 2262 */
     return Py_BuildValue("(IIIKLLKK)", meta->mode, meta->uid, meta->gid, (unsigned long long)meta->rdev,
-                         (long long)st->st_size, mtime, (unsigned long long)st->st_ino,
+                         (long long)st->st_size, nanoseconds(st->st_mtim), (unsigned long long)st->st_ino,
                          (unsigned long long)st->st_nlink);
 }
 
@@ -83,7 +87,8 @@ static int found_order(const void *one, const void *other) {
     return strcmp(((const struct found *)one)->name, ((const struct found *)other)->name);
 }
 
-static int names_add(struct names *names, const char *name) {
+static int names_add(void *into, const char *name) {
+    struct names *names = into;
     struct found *items = array_grow(names->items, names->count, &names->room, sizeof *items);
     if (!items) return -1;
     names->items = items;
@@ -91,16 +96,20 @@ static int names_add(struct names *names, const char *name) {
     return items[names->count].name ? (names->count++, 0) : -1;
 }
 
-/* Takes `fd`, a directory; the names in it, sorted. */
-static int names_read(int fd, struct names *names) {
-    CLEANUP(close_dir) DIR *dir = fdopendir(fd);
-    struct dirent *entry;
-    if (!dir) return close(fd), -1;
-    while (errno = 0, (entry = readdir(dir))) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-        if (names_add(names, entry->d_name)) return -1;
+int each_name(int fd, int (*add)(void *into, const char *name), void *into) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    CLEANUP(close_dir) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    if (!dir) return copy < 0 ? -1 : (close(copy), -1);
+    for (struct dirent *item; errno = 0, (item = readdir(dir));) {
+        if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, "..")) continue;
+        if (add(into, item->d_name)) return -1;
     }
-    if (errno) return -1;
+    return errno ? -1 : 0;
+}
+
+/* The names in the directory `fd`, sorted. */
+static int names_read(int fd, struct names *names) {
+    if (each_name(fd, names_add, names)) return -1;
     if (names->count) qsort(names->items, names->count, sizeof *names->items, found_order);
     return 0;
 }
@@ -109,7 +118,7 @@ static int list_directory(int tree_fd, const char *path, enum owners owners, str
                           struct fault *fault) {
     CLEANUP(tree_close) struct tree tree = {.diff = -1};
     if (tree_open(&tree, tree_fd, fault)) return -1;
-    int fd = open_beneath(tree.diff, path, OPEN_DIR, false);
+    RB_FD fd = open_beneath(tree.diff, path, OPEN_DIR, false);
     if (fd < 0) return fault_os(fault, "open directory", path);
     names->opaque = is_opaque(fd);
     if (names_read(fd, names)) return fault_os(fault, "read directory", path);
@@ -144,6 +153,59 @@ PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
     failed = list_directory(tree_fd, path, owners, &names, &fault);
     Py_END_ALLOW_THREADS
     return failed ? fault_raise(&fault) : names_list(&names);
+}
+
+/* ---- a plain directory, packed: a build context may have a million files ---- */
+
+struct packed {
+    struct buffer names, stats;
+};
+
+static void packed_free(struct packed *packed) {
+    buffer_free(&packed->names);
+    buffer_free(&packed->stats);
+}
+
+static int pack_name(struct packed *packed, const char *name, const struct stat *st) {
+    uint64_t words[] = {st->st_mode, st->st_nlink, st->st_rdev, st->st_dev, st->st_ino, (uint64_t)st->st_size,
+                        (uint64_t)nanoseconds(st->st_mtim), (uint64_t)nanoseconds(st->st_ctim)};
+    if (buffer_add(&packed->names, name, strlen(name) + 1)) return -1;
+    return buffer_add(&packed->stats, words, sizeof words);
+}
+
+static int pack_directory(int root, const char *path, struct packed *directories, struct packed *others) {
+    CLEANUP(names_free) struct names names = {0};
+    RB_FD fd = open_beneath(root, path, OPEN_DIR, false);
+    if (fd < 0 || names_read(fd, &names)) return -1;
+    for (size_t i = 0; i < names.count; i++) {
+        struct stat st;
+        if (fstatat(fd, names.items[i].name, &st, AT_SYMLINK_NOFOLLOW)) {
+            if (errno == ENOENT) continue; /* gone meanwhile */
+            return -1;
+        }
+        if (pack_name(S_ISDIR(st.st_mode) ? directories : others, names.items[i].name, &st)) return -1;
+    }
+    return 0;
+}
+
+static PyObject *bytes_of(const struct buffer *buffer) {
+    return PyBytes_FromStringAndSize(buffer->bytes, (Py_ssize_t)buffer->size);
+}
+
+PyObject *rb_py_list_directory(PyObject *self, PyObject *args) {
+    const char *path;
+    int root, failed;
+    struct fault fault = {0};
+    CLEANUP(packed_free) struct packed directories = {0}, others = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iy", &root, &path)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = pack_directory(root, path, &directories, &others);
+    if (failed) fault_os(&fault, "read directory", path);
+    Py_END_ALLOW_THREADS
+    if (failed) return fault_raise(&fault);
+    return Py_BuildValue("(NNNN)", bytes_of(&directories.names), bytes_of(&directories.stats),
+                         bytes_of(&others.names), bytes_of(&others.stats));
 }
 
 static int open_leaf(int tree_fd, const char *path, int flags, const char *step, struct fault *fault) {
@@ -211,8 +273,7 @@ static int seal_entry(const struct tree *tree, int parent, const char *name, con
 static int seal_directory(const struct tree *tree, const char *path, struct fault *fault) {
     CLEANUP(names_free) struct names names = {0};
     RB_FD fd = open_beneath(tree->diff, path, OPEN_DIR, false);
-    int listed = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (listed < 0 || names_read(listed, &names)) return fault_os(fault, "read directory", path);
+    if (fd < 0 || names_read(fd, &names)) return fault_os(fault, "read directory", path);
     for (size_t i = 0; i < names.count; i++) {
         FREE char *child = path_join(path, names.items[i].name);
         if (!child) return fault_os(fault, "seal", path);

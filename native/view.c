@@ -72,26 +72,24 @@ static int doors_open(const struct view *view, const char *path, const struct st
     return 0;
 }
 
-static struct entry *listing_add(struct listing *listing, const char *name, int tree) {
+struct reading {
+    struct listing *listing;
+    int fd, tree;
+};
+
+static int listing_add(void *into, const char *name) {
+    const struct reading *at = into;
+    struct listing *listing = at->listing;
     struct entry *entries = array_grow(listing->entries, listing->count, &listing->room, sizeof *entries);
-    if (!entries) return NULL;
+    if (!entries) return -1;
     listing->entries = entries;
     struct entry *entry = &entries[listing->count];
-    *entry = (struct entry){.name = strdup(name), .tree = tree};
-    return entry->name ? (listing->count++, entry) : NULL;
-}
-
-static int read_names(int fd, int tree, struct listing *listing) {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    CLEANUP(close_dir) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    if (!dir) return copy < 0 ? -1 : (close(copy), -1);
-    for (struct dirent *item; errno = 0, (item = readdir(dir));) {
-        if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, "..")) continue;
-        struct entry *entry = listing_add(listing, item->d_name, tree);
-        if (!entry || fstatat(fd, item->d_name, &entry->st, AT_SYMLINK_NOFOLLOW)) return -1;
-        entry->whiteout = is_whiteout(&entry->st);
-    }
-    return errno ? -1 : 0;
+    *entry = (struct entry){.name = strdup(name), .tree = at->tree};
+    if (!entry->name) return -1;
+    listing->count++;
+    if (fstatat(at->fd, name, &entry->st, AT_SYMLINK_NOFOLLOW)) return -1;
+    entry->whiteout = is_whiteout(&entry->st);
+    return 0;
 }
 
 static int entry_order(const void *one, const void *other) {
@@ -128,8 +126,10 @@ int view_list(const struct view *view, const char *path, const struct strata *at
     CLEANUP(doors_close) struct doors doors = {0};
     if (doors_open(view, path, at, &doors, fault)) return -1;
     listing->opaque = doors.opaque;
-    for (size_t i = 0; i < doors.count; i++)
-        if (read_names(doors.fds[i], at->trees[i], listing)) return fault_os(fault, "read directory", path);
+    for (size_t i = 0; i < doors.count; i++) {
+        struct reading reading = {listing, doors.fds[i], at->trees[i]};
+        if (each_name(doors.fds[i], listing_add, &reading)) return fault_os(fault, "read directory", path);
+    }
     if (listing->count) qsort(listing->entries, listing->count, sizeof *listing->entries, entry_order);
     return merge_names(listing) ? fault_os(fault, "list", path) : 0;
 }
