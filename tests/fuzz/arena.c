@@ -1,6 +1,7 @@
 #include "arena.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -126,18 +127,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 struct way way_of(const uint8_t *input, size_t size) {
     static const size_t pieces[] = {1 << 20, 512, 100, 10240};
     unsigned bits = size ? input[size - 1] : 0;
-    return (struct way){bits & 1 ? "real" : "recorded", !(bits & 2), bits & 4, pieces[bits >> 3 & 3]};
+    return (struct way){bits & 1 ? "real" : "recorded", !(bits & 2), bits & 4, bits & 32, pieces[bits >> 3 & 3]};
 }
 
 struct feed {
     const uint8_t *bytes;
     size_t left, piece;
+    bool fails;
 };
 
 static PyObject *feed_read(PyObject *self, PyObject *unused) {
     struct feed *feed = PyCapsule_GetPointer(self, NULL);
     (void)unused;
     size_t size = feed->left < feed->piece ? feed->left : feed->piece;
+    if (!size && feed->fails) return PyErr_SetFromErrno((errno = EIO, PyExc_OSError));
     PyObject *piece = PyBytes_FromStringAndSize((const char *)feed->bytes, (Py_ssize_t)size);
     feed->bytes += size;
     feed->left -= size;
@@ -160,27 +163,15 @@ static void check_refusal(void) {
     Py_XDECREF(trace);
 }
 
-static void write_journal(const char *tree, PyObject *journal) {
-    char path[64];
-    snprintf(path, sizeof path, TOP "/%s/journal", tree);
-    unlink(path);
-    Py_ssize_t size = PyBytes_Size(journal);
-    if (!size) return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    must(write(fd, PyBytes_AsString(journal), (size_t)size) == size, "the journal");
-    close(fd);
-}
-
 bool arena_unpack(const char *tree, const uint8_t *tar, size_t size, struct way way) {
     static PyMethodDef read_method = {"read", feed_read, METH_NOARGS, NULL};
-    struct feed feed = {tar, size, way.piece};
+    struct feed feed = {tar, size, way.piece, way.read_fails};
     int fd = descriptor_of(tree);
     PyObject *capsule = PyCapsule_New(&feed, NULL, NULL), *read = PyCFunction_New(&read_method, capsule);
     PyObject *unpack = PyObject_GetAttrString(module, "unpack");
     PyObject *made = PyObject_CallFunction(unpack, "Oisi(LLLLLL)i", read, fd, way.owners, (int)way.layer, LIMITS,
                                            (int)way.force_walk);
-    if (made) write_journal(tree, PyTuple_GetItem(made, 2));
-    else check_refusal();
+    if (!made) check_refusal();
     close(fd);
     Py_XDECREF(unpack);
     Py_XDECREF(read);

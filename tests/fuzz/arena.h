@@ -12,7 +12,8 @@
 struct way {
     const char *owners;
     bool layer, force_walk;
-    size_t piece; /* how many bytes a read gives at most */
+    bool read_fails; /* at the end of the input */
+    size_t piece;    /* how many bytes a read gives at most */
 };
 struct way way_of(const uint8_t *input, size_t size);
 

@@ -41,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     struct way way = way_of(input, size);
     size_t second = second_archive(input, size);
     way.layer = true;
+    way.read_fails = false;
     arena_empty("lower");
     arena_empty("upper");
     /* What a refused archive left is a tree too. */
