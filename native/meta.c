@@ -4,6 +4,7 @@
  * setuid and security.capability, and what the kernel really set is read back before the record is made. */
 #include "layers.h"
 
+#include <linux/limits.h>
 #include <stdio.h>
 #include <sys/xattr.h>
 
@@ -77,21 +78,30 @@ static int xattr_get(int fd, const char *name, struct buffer *value) {
     return size < 0 ? -1 : 0;
 }
 
+static int xattr_read(int fd, const char *name, struct xattrs *carried) {
+    CLEANUP(buffer_free) struct buffer value = {0};
+    bool recorded = !strcmp(name, CAPABILITY_XATTR);
+    /* We mount without these; to ignore their marks would be to lose content. */
+    if (!strcmp(name, "user.overlay.redirect") || !strcmp(name, "user.overlay.metacopy"))
+        return errno = EOPNOTSUPP, -1;
+    if (!strcmp(name, STAT_XATTR)) carried->recorded = true;
+    if (!recorded && !xattr_carried(name)) return 0;
+    if (xattr_get(fd, name, &value)) return -1;
+    return xattrs_add(carried, recorded ? CAPABILITY : name, value.bytes, value.size);
+}
+
 int xattrs_read(int fd, struct xattrs *carried) {
-    ssize_t size = flistxattr(fd, NULL, 0);
-    if (size <= 0) return size && errno != ENOTSUP ? -1 : 0;
-    FREE char *names = malloc((size_t)size);
-    if (!names || (size = flistxattr(fd, names, (size_t)size)) < 0) return -1;
-    for (char *name = names; name < names + size; name += strlen(name) + 1) {
-        CLEANUP(buffer_free) struct buffer value = {0};
-        bool recorded = !strcmp(name, CAPABILITY_XATTR);
-        /* We mount without these; to ignore their marks would be to lose content. */
-        if (!strcmp(name, "user.overlay.redirect") || !strcmp(name, "user.overlay.metacopy"))
-            return errno = EOPNOTSUPP, -1;
-        if (!recorded && !xattr_carried(name)) continue;
-        if (xattr_get(fd, name, &value)) return -1;
-        if (xattrs_add(carried, recorded ? CAPABILITY : name, value.bytes, value.size)) return -1;
+    char few[1024]; /* most files have none, which one call tells */
+    FREE char *many = NULL;
+    char *names = few;
+    ssize_t size = flistxattr(fd, few, sizeof few);
+    if (size < 0 && errno == ERANGE) {
+        if (!(names = many = malloc(XATTR_LIST_MAX))) return -1;
+        size = flistxattr(fd, many, XATTR_LIST_MAX);
     }
+    if (size < 0) return errno == ENOTSUP ? 0 : -1;
+    for (char *name = names; name < names + size; name += strlen(name) + 1)
+        if (xattr_read(fd, name, carried)) return -1;
     if (carried->count) qsort(carried->items, carried->count, sizeof *carried->items, xattr_order);
     return 0;
 }

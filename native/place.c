@@ -39,7 +39,7 @@ struct origin { /* what the source says of an entry */
     struct meta meta;
     struct xattrs xattrs;
     int fd;
-    const struct tree *tree;
+    struct tree *tree;
 };
 
 static void place_free(struct place *place) {
@@ -68,7 +68,7 @@ static bool is_tree(const struct place *place, const struct item *item) {
     return place->from_trees || !strcmp(item->kind, "copyup");
 }
 
-static const struct tree *source_tree(struct place *place, const struct item *item) {
+static struct tree *source_tree(struct place *place, const struct item *item) {
     for (size_t i = 0; i < place->sources_count; i++)
         if (place->sources[i].fd == item->src_fd) return &place->sources[i].tree;
     struct source *sources = array_grow(place->sources, place->sources_count, &place->sources_room, sizeof *sources);
@@ -310,7 +310,7 @@ static int place_item(struct place *place, const struct item *item) {
 }
 
 static int place_all(struct place *place, int tree_fd) {
-    if (tree_open(&place->tree, tree_fd, &place->fault)) return -1;
+    if (tree_open(&place->tree, tree_fd, &place->fault) || !tree_journal(&place->tree, &place->fault)) return -1;
     for (size_t i = 0; i < place->count; i++)
         if (place_item(place, &place->items[i])) return -1;
     return directories_apply(&place->directories, place->tree.diff, place->owners, &place->fault);

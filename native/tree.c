@@ -4,10 +4,8 @@
 #include <limits.h>
 
 int tree_open(struct tree *tree, int tree_fd, struct fault *fault) {
-    *tree = (struct tree){.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW)};
-    if (tree->diff < 0) return fault_os(fault, "open tree", "diff");
-    if (journal_load(tree_fd, &tree->journal)) return fault_os(fault, "read journal", "journal");
-    return 0;
+    *tree = (struct tree){.fd = tree_fd, .diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW)};
+    return tree->diff < 0 ? fault_os(fault, "open tree", "diff") : 0;
 }
 
 void tree_close(struct tree *tree) {
@@ -16,25 +14,41 @@ void tree_close(struct tree *tree) {
     journal_free(&tree->journal);
 }
 
-int tree_meta(const struct tree *tree, const char *path, const struct stat *st, enum owners owners,
-              struct meta *meta, int *fd, struct fault *fault) {
-    if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) {
-        *fd = open_beneath(tree->diff, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, false);
-        if (*fd < 0) return fault_os(fault, "open", path);
-    }
-    if (meta_read(*fd, st, owners, meta)) return fault_os(fault, "read metadata", path);
-    const struct meta *record = *fd < 0 ? journal_find(&tree->journal, path) : NULL;
+const struct journal *tree_journal(struct tree *tree, struct fault *fault) {
+    if (!tree->journal_loaded && journal_load(tree->fd, &tree->journal))
+        return fault_os(fault, "read journal", "journal"), NULL;
+    tree->journal_loaded = true;
+    return &tree->journal;
+}
+
+static bool holds_record(const struct stat *st) { return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode); }
+
+int tree_effective(struct tree *tree, const char *path, const struct stat *st, int fd, enum owners owners,
+                   struct meta *meta, struct fault *fault) {
+    if (meta_read(fd, st, owners, meta)) return fault_os(fault, "read metadata", path);
+    if (holds_record(st)) return 0;
+    const struct journal *journal = tree_journal(tree, fault);
+    if (!journal) return -1;
+    const struct meta *record = journal_find(journal, path);
     if (record && (record->mode & S_IFMT) == (st->st_mode & S_IFMT)) *meta = *record;
     return 0;
 }
 
+int tree_meta(struct tree *tree, const char *path, const struct stat *st, enum owners owners, struct meta *meta,
+              int *fd, struct fault *fault) {
+    if (holds_record(st)) {
+        *fd = open_beneath(tree->diff, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, false);
+        if (*fd < 0) return fault_os(fault, "open", path);
+    }
+    return tree_effective(tree, path, st, *fd, owners, meta, fault);
+}
+
 struct found {
-    char *name;
     struct stat st;
     struct meta meta;
 };
 
-static int tree_find(const struct tree *tree, const char *path, enum owners owners, struct found *found,
+static int tree_find(struct tree *tree, const char *path, enum owners owners, struct found *found,
                      struct fault *fault) {
     RB_FD at = open_beneath(tree->diff, path, O_PATH | O_NOFOLLOW, false), fd = -1;
     if (at < 0 || fstat(at, &found->st)) return fault_os(fault, "stat", path);
@@ -72,73 +86,45 @@ PyObject *rb_py_tree_stat(PyObject *self, PyObject *args) {
     return failed ? fault_raise(&fault) : stat_tuple(&found);
 }
 
-struct names {
-    struct found *items;
-    size_t count, room;
+struct contents {
+    struct names names;
+    struct found *found; /* as many */
     bool opaque;
 };
 
-static void names_free(struct names *names) {
-    for (size_t i = 0; i < names->count; i++) free(names->items[i].name);
-    free(names->items);
+static void contents_free(struct contents *contents) {
+    names_free(&contents->names);
+    free(contents->found);
 }
 
-static int found_order(const void *one, const void *other) {
-    return strcmp(((const struct found *)one)->name, ((const struct found *)other)->name);
-}
-
-static int names_add(void *into, const char *name) {
-    struct names *names = into;
-    struct found *items = array_grow(names->items, names->count, &names->room, sizeof *items);
-    if (!items) return -1;
-    names->items = items;
-    items[names->count] = (struct found){.name = strdup(name)};
-    return items[names->count].name ? (names->count++, 0) : -1;
-}
-
-int each_name(int fd, int (*add)(void *into, const char *name), void *into) {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    CLEANUP(close_dir) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    if (!dir) return copy < 0 ? -1 : (close(copy), -1);
-    for (struct dirent *item; errno = 0, (item = readdir(dir));) {
-        if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, "..")) continue;
-        if (add(into, item->d_name)) return -1;
-    }
-    return errno ? -1 : 0;
-}
-
-/* The names in the directory `fd`, sorted. */
-static int names_read(int fd, struct names *names) {
-    if (each_name(fd, names_add, names)) return -1;
-    if (names->count) qsort(names->items, names->count, sizeof *names->items, found_order);
-    return 0;
-}
-
-static int list_directory(int tree_fd, const char *path, enum owners owners, struct names *names,
+static int list_directory(int tree_fd, const char *path, enum owners owners, struct contents *contents,
                           struct fault *fault) {
     CLEANUP(tree_close) struct tree tree = {.diff = -1};
+    struct names *names = &contents->names;
     if (tree_open(&tree, tree_fd, fault)) return -1;
     RB_FD fd = open_beneath(tree.diff, path, OPEN_DIR, false);
     if (fd < 0) return fault_os(fault, "open directory", path);
-    names->opaque = is_opaque(fd);
-    if (names_read(fd, names)) return fault_os(fault, "read directory", path);
+    contents->opaque = is_opaque(fd);
+    if (names_read(fd, 0, names) || !(contents->found = calloc(names->count + 1, sizeof *contents->found)))
+        return fault_os(fault, "read directory", path);
+    names_sort(names);
     for (size_t i = 0; i < names->count; i++) {
-        FREE char *child = path_join(path, names->items[i].name);
+        FREE char *child = path_join(path, name_at(names, i));
         if (!child) return fault_os(fault, "list", path);
-        if (tree_find(&tree, child, owners, &names->items[i], fault)) return -1;
+        if (tree_find(&tree, child, owners, &contents->found[i], fault)) return -1;
     }
     return 0;
 }
 
-static PyObject *names_list(const struct names *names) {
+static PyObject *contents_list(const struct contents *contents) {
+    const struct names *names = &contents->names;
     PyObject *list = PyList_New((Py_ssize_t)names->count);
     for (size_t i = 0; list && i < names->count; i++) {
-        const struct found *found = &names->items[i];
-        PyObject *stat = is_whiteout(&found->st) ? Py_NewRef(Py_None) : stat_tuple(found);
-        PyObject *item = stat ? Py_BuildValue("(yN)", found->name, stat) : NULL;
+        PyObject *stat = names->items[i].type == DT_WHT ? Py_NewRef(Py_None) : stat_tuple(&contents->found[i]);
+        PyObject *item = stat ? Py_BuildValue("(yN)", name_at(names, i), stat) : NULL;
         if (!item || PyList_SetItem(list, (Py_ssize_t)i, item)) Py_CLEAR(list);
     }
-    return list ? Py_BuildValue("(NN)", PyBool_FromLong(names->opaque), list) : NULL;
+    return list ? Py_BuildValue("(NN)", PyBool_FromLong(contents->opaque), list) : NULL;
 }
 
 PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
@@ -146,13 +132,13 @@ PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
     int tree_fd, failed;
     enum owners owners;
     struct fault fault = {0};
-    CLEANUP(names_free) struct names names = {0};
+    CLEANUP(contents_free) struct contents contents = {0};
     (void)self;
     if (!PyArg_ParseTuple(args, "iys", &tree_fd, &path, &name) || owners_parse(name, &owners)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    failed = list_directory(tree_fd, path, owners, &names, &fault);
+    failed = list_directory(tree_fd, path, owners, &contents, &fault);
     Py_END_ALLOW_THREADS
-    return failed ? fault_raise(&fault) : names_list(&names);
+    return failed ? fault_raise(&fault) : contents_list(&contents);
 }
 
 /* ---- a plain directory, packed: a build context may have a million files ---- */
@@ -176,14 +162,15 @@ static int pack_name(struct packed *packed, const char *name, const struct stat 
 static int pack_directory(int root, const char *path, struct packed *directories, struct packed *others) {
     CLEANUP(names_free) struct names names = {0};
     RB_FD fd = open_beneath(root, path, OPEN_DIR, false);
-    if (fd < 0 || names_read(fd, &names)) return -1;
+    if (fd < 0 || names_read(fd, 0, &names)) return -1;
+    names_sort(&names);
     for (size_t i = 0; i < names.count; i++) {
         struct stat st;
-        if (fstatat(fd, names.items[i].name, &st, AT_SYMLINK_NOFOLLOW)) {
+        if (fstatat(fd, name_at(&names, i), &st, AT_SYMLINK_NOFOLLOW)) {
             if (errno == ENOENT) continue; /* gone meanwhile */
             return -1;
         }
-        if (pack_name(S_ISDIR(st.st_mode) ? directories : others, names.items[i].name, &st)) return -1;
+        if (pack_name(S_ISDIR(st.st_mode) ? directories : others, name_at(&names, i), &st)) return -1;
     }
     return 0;
 }
@@ -252,9 +239,9 @@ PyObject *rb_py_tree_open(PyObject *self, PyObject *args) {
 
 /* ---- sealing: what a step chmodded away from its own user stays readable and deletable ---- */
 
-static int seal_directory(const struct tree *tree, const char *path, struct fault *fault);
+static int seal_directory(struct tree *tree, const char *path, struct fault *fault);
 
-static int seal_entry(const struct tree *tree, int parent, const char *name, const char *path,
+static int seal_entry(struct tree *tree, int parent, const char *name, const char *path,
                       struct fault *fault) {
     struct stat st;
     struct meta meta;
@@ -270,14 +257,14 @@ static int seal_entry(const struct tree *tree, int parent, const char *name, con
     return S_ISDIR(st.st_mode) ? seal_directory(tree, path, fault) : 0;
 }
 
-static int seal_directory(const struct tree *tree, const char *path, struct fault *fault) {
+static int seal_directory(struct tree *tree, const char *path, struct fault *fault) {
     CLEANUP(names_free) struct names names = {0};
     RB_FD fd = open_beneath(tree->diff, path, OPEN_DIR, false);
-    if (fd < 0 || names_read(fd, &names)) return fault_os(fault, "read directory", path);
+    if (fd < 0 || names_read(fd, 0, &names)) return fault_os(fault, "read directory", path);
     for (size_t i = 0; i < names.count; i++) {
-        FREE char *child = path_join(path, names.items[i].name);
+        FREE char *child = path_join(path, name_at(&names, i));
         if (!child) return fault_os(fault, "seal", path);
-        if (seal_entry(tree, fd, names.items[i].name, child, fault)) return -1;
+        if (seal_entry(tree, fd, name_at(&names, i), child, fault)) return -1;
     }
     return 0;
 }
