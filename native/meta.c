@@ -179,17 +179,18 @@ static int record_write(int fd, const struct meta *want, mode_t disk) {
 }
 
 /* Refused by the kernel, a record makes it good. A device's record must, and stays root's so that it counts. */
-static int owner_write(int fd, const struct meta *want, bool *refused) {
+static int owner_write(int fd, const struct meta *want, const struct stat *st, bool *refused) {
     if (is_device(want->mode)) return *refused = true, 0;
-    *refused = fchown(fd, want->uid, want->gid) != 0;
+    bool right = st->st_uid == want->uid && st->st_gid == want->gid;
+    *refused = !right && fchown(fd, want->uid, want->gid) != 0;
     return *refused && errno != EPERM && errno != EINVAL ? -1 : 0;
 }
 
 int meta_write(int fd, const struct meta *want, enum owners owners) {
     struct stat st;
     bool refused = want->uid || want->gid;
-    if (owners == OWNERS_REAL && owner_write(fd, want, &refused)) return -1;
-    if (fstat(fd, &st) || fchmod(fd, disk_bits(want, &st, owners)) || fstat(fd, &st)) return -1;
+    if (fstat(fd, &st) || (owners == OWNERS_REAL && owner_write(fd, want, &st, &refused))) return -1;
+    if (fchmod(fd, disk_bits(want, &st, owners)) || fstat(fd, &st)) return -1;
     if (refused || st.st_mode != want->mode) return record_write(fd, want, st.st_mode);
     if (S_ISDIR(st.st_mode) && fremovexattr(fd, STAT_XATTR) && errno != ENODATA && errno != ENOTSUP) return -1;
     return 0;
