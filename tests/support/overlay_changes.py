@@ -1,6 +1,6 @@
 """F-T1: random changes through real overlay mounts, inside a user namespace; the layers, applied, are what was seen.
 
-    python -m tests.support.overlay_changes DIRECTORY TIER SEED COUNT APPLIER
+    python -m tests.support.overlay_changes DIRECTORY TIER memory|disk SEED COUNT APPLIER...
 
 Each case is a base and two steps, drawn from its own seed, in a directory of its own; all cases share one base tree
 and one overlay a step, so that a thousand cost few mounts and one run of the applier. A case that fails is made
@@ -17,7 +17,7 @@ import random
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,14 +156,18 @@ def pack(trees: list[str], owners: Owners) -> LayerBytes:
 # ---- checking ----
 
 
-def check(room: Path, cases: Mapping[bytes, Case], owners: Owners, applier: str) -> list[str]:
+def check(room: Path, cases: Mapping[bytes, Case], owners: Owners, appliers: Sequence[str]) -> list[str]:
     """What is wrong, a line for each name that differs."""
     room.mkdir()
     try:
         made = make(room, cases, owners)
-        applied = APPLIERS[applier](made.layers, room, owners)
+        return [line for applier in appliers for line in compare(made, room, owners, applier)]
     except AssertionError as error:
         return [str(error)]
+
+
+def compare(made: Made, room: Path, owners: Owners, applier: str) -> list[str]:
+    applied = APPLIERS[applier](made.layers, room, owners)
     expected, found = made.seen, applied.files
     if not applied.owners:
         expected, found = disk.without_owners(expected), disk.without_owners(found)
@@ -171,7 +175,10 @@ def check(room: Path, cases: Mapping[bytes, Case], owners: Owners, applier: str)
         expected = without_empty_xattrs(expected)
     if applier == "umoci" and owners == "recorded":
         expected, found = without_node_owners(expected), without_node_owners(found)
-    return [f"{name!r}\n  seen {one}\n  gave {two}" for name, one, two in disk.differences(expected, found)]
+    return [
+        f"{applier}: {name!r}\n  seen {one}\n  gave {other}"
+        for name, one, other in disk.differences(expected, found)
+    ]
 
 
 def without_node_owners(files: disk.Files) -> disk.Files:
@@ -193,12 +200,12 @@ def without_empty_xattrs(files: disk.Files) -> disk.Files:
 class Smaller:
     """Looks for the smallest case that still fails."""
 
-    def __init__(self, room: Path, owners: Owners, applier: str) -> None:
-        self.room, self.owners, self.applier = room, owners, applier
+    def __init__(self, room: Path, owners: Owners, appliers: Sequence[str]) -> None:
+        self.room, self.owners, self.appliers = room, owners, appliers
         self.tries = itertools.count()
 
     def fails(self, case: Case) -> list[str]:
-        return check(self.room / f"try-{next(self.tries)}", {b"case": case}, self.owners, self.applier)
+        return check(self.room / f"try-{next(self.tries)}", {b"case": case}, self.owners, self.appliers)
 
     def first(self, cases: Mapping[bytes, Case]) -> Case | None:
         return next((case for case in cases.values() if self.fails(case)), None)
@@ -218,22 +225,38 @@ def report(case: Case, wrong: list[str]) -> str:
     return "\n".join([f"seed {case.seed}, made smaller:", *parts, *wrong])
 
 
-def main(top: str, tier: str, seed: int, count: int, applier: str) -> None:
+def run(room: Path, tier: str, seeds: Sequence[int], appliers: Sequence[str]) -> None:
+    owners: Owners = "real" if tier == "userns" else "recorded"
+    cases = {b"%d" % seed: draw_case(seed) for seed in seeds}
+    if wrong := check(room / "all", cases, owners, appliers):
+        search = Smaller(room, owners, appliers)
+        case = search.first(cases)
+        case = case and search.shrink(case)
+        raise SystemExit(report(case, search.fails(case)) if case else "\n".join(wrong[:10]))
+
+
+def in_memory(room: Path) -> None:
+    """Nothing to write to a disk, and nothing to remove; a kernel before 6.6 has no user xattrs there."""
+    libc = ctypes.CDLL(None)
+    libc.mount(b"tmpfs", os.fsencode(room), b"tmpfs", 0, b"mode=755")
+    try:
+        os.setxattr(room, "user.test", b"1")
+    except OSError:
+        libc.umount2(os.fsencode(room), 2)
+
+
+def main(top: str, tier: str, where: str, seed: int, count: int, *appliers: str) -> None:
     os.umask(0o022)
     userns.enter("userns" if tier == "userns" else "single")
-    owners: Owners = "real" if tier == "userns" else "recorded"
     room = Path(top)
     room.mkdir()
+    if where == "memory":
+        in_memory(room)
     try:
-        cases = {b"%d" % number: draw_case(number) for number in range(seed, seed + count)}
-        if wrong := check(room / "all", cases, owners, applier):
-            search = Smaller(room, owners, applier)
-            case = search.first(cases)
-            case = case and search.shrink(case)
-            raise SystemExit(report(case, search.fails(case)) if case else "\n".join(wrong[:10]))
+        run(room, tier, range(seed, seed + count), appliers)
     finally:
-        subprocess.run(["rm", "-rf", room], check=True)  # sub-ids' files are removed from inside
+        subprocess.run(["rm", "-rf", *room.iterdir()], check=True)  # sub-ids' files are removed from inside
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:])
