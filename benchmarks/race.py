@@ -40,9 +40,8 @@ class Row(NamedTuple):
 def command(*words: str | Path, **environment: str) -> Took:
     """A program as its user meets it: from its start to its end."""
     before, wall = os.times(), time.perf_counter()
-    done = subprocess.run(
-        list(map(str, words)), env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    environment = {**os.environ, **environment}
+    done = subprocess.run(list(map(str, words)), env=environment, capture_output=True, check=False)
     wall = time.perf_counter() - wall
     after = os.times()
     if done.returncode:

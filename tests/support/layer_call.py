@@ -58,9 +58,10 @@ CALLS: dict[str, Callable[..., object]] = {
 
 
 class Took(NamedTuple):
-    """What a piece of work took, 0 where nobody looked. `seconds` and `cpu` are of the call, `peak` bytes of memory of the whole process.
+    """What a piece of work took, 0 where nobody looked.
 
-    `read` and `written` are bytes of read(2) and write(2) and their kin in all threads (proc(5), /proc/pid/io).
+    `seconds` and `cpu` are of the call alone, `peak` is bytes of memory of the whole process, `read` and
+    `written` are bytes of read(2) and write(2) and their kin in all threads (proc(5), /proc/pid/io).
     """
 
     seconds: float
@@ -73,7 +74,7 @@ class Took(NamedTuple):
 def call(*arguments: str | Path, memory: int = 0) -> Took:
     """One call in a new process, which may have so many bytes of data and stacks (RLIMIT_DATA); 0 is no limit."""
     words = [sys.executable, __file__, str(memory), *map(str, arguments)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return Took(**json.loads(done.stdout))
 
