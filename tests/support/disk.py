@@ -81,7 +81,9 @@ def entry(tree: Tree, name: bytes) -> Entry:
     meta = tree.meta(name)
     device = (meta.rdev_major, meta.rdev_minor) if stat.S_IFMT(meta.mode) in _HAS_DEVICE else (0, 0)
     xattrs = tuple(tree.xattrs(name).items())
-    return Entry(meta.mode, meta.uid, meta.gid, st.st_mtime_ns // 10**9, device, _is(tree.path(name), meta.mode), xattrs)
+    return Entry(
+        meta.mode, meta.uid, meta.gid, st.st_mtime_ns // 10**9, device, _is(tree.path(name), meta.mode), xattrs
+    )
 
 
 def _is(path: bytes, mode: int) -> bytes:

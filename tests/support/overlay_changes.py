@@ -176,8 +176,7 @@ def compare(made: Made, room: Path, owners: Owners, applier: str) -> list[str]:
     if applier == "umoci" and owners == "recorded":
         expected, found = without_node_owners(expected), without_node_owners(found)
     return [
-        f"{applier}: {name!r}\n  seen {one}\n  gave {other}"
-        for name, one, other in disk.differences(expected, found)
+        f"{applier}: {name!r}\n  seen {one}\n  gave {other}" for name, one, other in disk.differences(expected, found)
     ]
 
 
