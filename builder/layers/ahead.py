@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-_MOST = 4  # pieces that wait, of 1 MiB as a rule
+_MOST = 2  # pieces that wait, of 1 MiB as a rule
 
 
 class Ahead:
