@@ -10,7 +10,6 @@ from builder.dockerfile import globs
 from builder.dockerfile.ignore import Ignore, clean, parse_ignore, read_patterns
 from builder.errors import DockerfileError
 
-
 RULES = [
     (["a"], ["a", "a/b", "a/b/c"], ["b/a", "ab"]),
     (["*.o"], ["x.o", "x.o/y"], ["a/x.o", "x.oo"]),
