@@ -85,11 +85,11 @@ def tree_stat(tree_fd: int, path: bytes, owners: str) -> _Stat:
 def tree_list(tree_fd: int, path: bytes, owners: str) -> tuple[bool, list[tuple[bytes, _Stat | None]]]:
     """One directory of one tree: (opaque, entries sorted by name); a whiteout has None for its stat."""
 
-def tree_readlink(tree_fd: int, path: bytes) -> bytes:
-    """The target of a symlink of one tree."""
+def tree_open(tree_fd: int, path: bytes, flags: int) -> int:
+    """A descriptor of one entry of one tree; no symlink is followed, in no component (openat2, or a walk).
 
-def tree_open(tree_fd: int, path: bytes) -> int:
-    """A read-only descriptor of a regular file of one tree (a recorded device node reads as empty)."""
+    `flags` as open(2); O_NOFOLLOW and O_CLOEXEC are added. `builder.layers.tree` opens files and reads links by it.
+    """
 
 def tree_seal(tree_fd: int) -> None:
     """Make every directory u+rwx and file u+rw on disk, for a tree of recorded owners a step has written.
@@ -135,7 +135,11 @@ def pack(
     `write` gets a fresh bytes object at a time: 1 MiB each, the last one what is left (never nothing). What it
     raises ends the packing and comes out of it. `layer`: what `uppers` (then one tree) changes against the
     merged view of `lowers`, with whiteouts; otherwise the view itself, flat. `clamp`: no mtime in the tar is
-    later (seconds of the epoch).
+    later (seconds of the epoch). Two names are a hard link when they are one inode of one tree.
+
+    openat, fstat, flistxattr, read (into the bytes) and close for a file; readlinkat; getdents64; lseek for
+    holes; in `lowers` fstatat for each name of `uppers` and nothing for others. ValueError(reason, path) for what
+    no layer can hold and for what changes while it is read; OSError names the path.
     """
 
 def place(

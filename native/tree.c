@@ -195,44 +195,20 @@ PyObject *rb_py_list_directory(PyObject *self, PyObject *args) {
                          bytes_of(&others.names), bytes_of(&others.stats));
 }
 
-static int open_leaf(int tree_fd, const char *path, int flags, const char *step, struct fault *fault) {
+static int open_entry(int tree_fd, const char *path, int flags, struct fault *fault) {
     RB_FD diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
-    int fd = diff < 0 ? -1 : open_beneath(diff, path, flags, false);
-    return fd < 0 ? fault_os(fault, step, path) : fd;
-}
-
-PyObject *rb_py_tree_readlink(PyObject *self, PyObject *args) {
-    const char *path;
-    int tree_fd;
-    char target[PATH_MAX];
-    ssize_t size = -1;
-    struct fault fault = {0};
-    (void)self;
-    if (!PyArg_ParseTuple(args, "iy", &tree_fd, &path)) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    RB_FD fd = open_leaf(tree_fd, path, O_PATH | O_NOFOLLOW, "readlink", &fault);
-    if (fd >= 0 && (size = readlinkat(fd, "", target, sizeof target)) < 0) fault_os(&fault, "readlink", path);
-    Py_END_ALLOW_THREADS
-    return size < 0 ? fault_raise(&fault) : PyBytes_FromStringAndSize(target, size);
-}
-
-static int open_regular(int tree_fd, const char *path, struct fault *fault) {
-    struct stat st;
-    RB_FD fd = open_leaf(tree_fd, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, "open", fault);
-    if (fd < 0) return -1;
-    if (fstat(fd, &st)) return fault_os(fault, "stat", path);
-    if (!S_ISREG(st.st_mode)) return fault_bad(fault, "not a regular file", path);
-    return rb_take_fd(&fd);
+    int fd = diff < 0 ? -1 : open_beneath(diff, path, flags | O_NOFOLLOW | O_CLOEXEC, false);
+    return fd < 0 ? fault_os(fault, "open", path) : fd;
 }
 
 PyObject *rb_py_tree_open(PyObject *self, PyObject *args) {
     const char *path;
-    int tree_fd, fd;
+    int tree_fd, flags, fd;
     struct fault fault = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "iy", &tree_fd, &path)) return NULL;
+    if (!PyArg_ParseTuple(args, "iyi", &tree_fd, &path, &flags)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    fd = open_regular(tree_fd, path, &fault);
+    fd = open_entry(tree_fd, path, flags, &fault);
     Py_END_ALLOW_THREADS
     return fd < 0 ? fault_raise(&fault) : PyLong_FromLong(fd);
 }

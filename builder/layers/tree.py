@@ -70,6 +70,30 @@ def open_tree(tree: str) -> int:
     return os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def open_file(tree: int, path: bytes) -> int:
+    """A read-only descriptor of a regular file (a recorded device node reads as empty). ValueError(reason, path)."""
+    import stat
+
+    from builder import _native
+
+    descriptor = _native.tree_open(tree, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ValueError("not a regular file", path)
+
+
+def read_link(tree: int, path: bytes) -> bytes:
+    """The target of a symlink. OSError for what is none."""
+    from builder import _native
+
+    descriptor = _native.tree_open(tree, path, os.O_PATH)
+    try:
+        return os.readlink(b"", dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read_journal(tree: str) -> dict[bytes, Meta]:
     """The records of T/journal by path; a tree without one has none."""
     try:

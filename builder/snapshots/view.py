@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from builder import _native
-from builder.layers.tree import open_tree
+from builder.layers.tree import open_file, open_tree, read_link
 from builder.snapshots.filetree import Entry, join, parent, resolve
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ class View:
     def readlink(self, path: str) -> str:
         entry = self.entry(path)
         assert entry is not None, path
-        return os.fsdecode(_native.tree_readlink(self.descriptor(entry.place), os.fsencode(path)))
+        return os.fsdecode(read_link(self.descriptor(entry.place), os.fsencode(path)))
 
     def open(self, entry: Entry) -> int:
-        return _native.tree_open(self.descriptor(entry.place), os.fsencode(entry.path))
+        return open_file(self.descriptor(entry.place), os.fsencode(entry.path))
 
     def descriptor(self, place: str) -> int:
         """A descriptor of one of the trees, open as long as the view is."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder import _native
-from builder.layers.tree import Owners, open_tree
+from builder.layers.tree import Owners, open_file, open_tree, read_link
 from tests.support import tars
 from tests.support.trees import EACH_OWNERS, NATIVE
 
@@ -62,11 +62,11 @@ def test_read_link_and_file(tmp_path: Path) -> None:
     """A recorded device has no bytes; a directory cannot be opened as a file."""
     tree = unpacked(tmp_path, tars.directory(b"d/"), tars.file(b"d/f", b"abc"), tars.symlink(b"s", b"d\xff"))
 
-    assert _native.tree_readlink(tree, b"s") == b"d\xff"
-    with os.fdopen(_native.tree_open(tree, b"d/f"), "rb") as file:
+    assert read_link(tree, b"s") == b"d\xff"
+    with os.fdopen(open_file(tree, b"d/f"), "rb") as file:
         assert file.read() == b"abc"
     with pytest.raises(ValueError, match="not a regular file"):
-        _native.tree_open(tree, b"d")
+        open_file(tree, b"d")
     os.close(tree)
 
 
@@ -75,7 +75,7 @@ def test_no_path_leads_out_of_a_tree(path: bytes, tmp_path: Path) -> None:
     """No symlink, no climbing, no absolute name; the error is the kernel's, with step and path."""
     tree = unpacked(tmp_path, tars.symlink(b"s", b"/etc"), tars.file(b"f"), tars.directory(b"d/"))
 
-    for look in (_native.tree_open, _native.tree_readlink, lambda fd, name: _native.tree_stat(fd, name, "recorded")):
+    for look in (open_file, read_link, lambda fd, name: _native.tree_stat(fd, name, "recorded")):
         with pytest.raises(OSError, match=r"(open|stat|readlink): ") as caught:
             look(tree, path)
         assert caught.value.filename == path
