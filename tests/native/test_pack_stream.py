@@ -122,7 +122,7 @@ class Null:
     def write(self, data): pass
 
 def pack(tree, *lowers):
-    return pack_diff(tree, lowers, Null(), owners="recorded", clamp=2**40, compression="none", threads=1)
+    return pack_diff(tree, lowers, Null(), owners="recorded", clamp=2**40, compression="none")
 
 pack(sys.argv[1])
 os.access("/begin", 0)
