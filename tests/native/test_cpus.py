@@ -18,12 +18,12 @@ PROGRAM = """
 import hashlib, sys
 sys.path[:0] = sys.argv[1:]
 import deflate, zstandard
-noise = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(2048))
-text = b"".join(b"%d lines of %x, of which %s\\n" % (i, i * i, noise[i : i + i % 9]) for i in range(2500))
+noise = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(1024))
+text = b"".join(b"%d lines of %x, of which %s\\n" % (i, i * i, noise[i : i + i % 9]) for i in range(1200))
 for plain in (noise, text, (noise[:5000] + text[:30000] + bytes(40000)) * 2):
-    for level in (1, 2, 4, 6, 9, 12):
+    for level in (1, 2, 4, 9, 12):
         print("gzip", level, hashlib.sha256(deflate.gzip_compress(plain, level)).hexdigest())
-    for level in (1, 3, 9, 19):
+    for level in (1, 3, 9):
         print("zstd", level, hashlib.sha256(zstandard.ZstdCompressor(level=level).compress(plain)).hexdigest())
 """
 
@@ -39,8 +39,7 @@ def run(*before: str) -> str:
     "cpu",
     [
         "qemu64",  # SSE2 and nothing later
-        *(pytest.param(cpu, marks=pytest.mark.torture) for cpu in ("Nehalem", "Haswell", "EPYC")),
-        "max",  # AVX2, BMI2, PCLMULQDQ
+        *(pytest.param(cpu, marks=pytest.mark.torture) for cpu in ("Nehalem", "Haswell", "EPYC", "max")),
     ],
 )
 def test_layers_are_the_same_on_any_processor(cpu: str) -> None:
@@ -48,6 +47,6 @@ def test_layers_are_the_same_on_any_processor(cpu: str) -> None:
     emulator = need_tool("qemu-x86_64-static")
     here = run()
 
-    assert len(set(here.splitlines())) == 30
+    assert len(set(here.splitlines())) == 24
     assert run(emulator, "-cpu", cpu) == here
-    assert hashlib.sha256(here.encode()).hexdigest()[:16] == "a6269f3d9118aed7"
+    assert hashlib.sha256(here.encode()).hexdigest()[:16] == "8601fbc0d4242671"
