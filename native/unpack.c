@@ -112,38 +112,23 @@ static int open_directory(struct unpack *unpack, const char *name, char **path) 
     return rb_take_fd(&fd);
 }
 
-/* Make what is missing at `name` under an open directory; a whiteout there counts as missing. The time says that the
- * archive has no entry for it: no archive has nanoseconds there, and no layer shows them. */
-static int make_parent(struct unpack *unpack, int above, const char *above_path, const char *name) {
-    struct meta meta = {S_IFDIR | 0755, 0, 0, 0};
-    struct stat st;
-    FREE char *path = path_join(above_path, name);
-    if (!path) return -1;
-    bool there = !fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW);
-    if (there && !is_whiteout(&st)) return errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR, -1;
-    RB_FD fd = make_directory(above, name);
-    return fd < 0 ? -1 : directories_add(&unpack->sink.directories, path, &meta, (struct timespec){0, IMPLIED_NSEC});
-}
+static int enter_parent(struct unpack *unpack, const char *name);
 
-static int make_parents(struct unpack *unpack, const char *name) {
-    FREE char *copy = strdup(name), *above_path = strdup("");
-    RB_FD above = dup(unpack->diff);
-    if (!copy || !above_path || above < 0) return -1;
-    for (char *at = copy; at; ) {
-        char *slash = strchr(at, '/'), *path = NULL;
-        if (slash) *slash = 0;
-        int fd = open_directory(unpack, copy, &path);
-        if (fd < 0 && (errno != ENOENT && errno != ENOTDIR)) return -1;
-        if (fd < 0 && make_parent(unpack, above, above_path, at)) return -1;
-        if (fd < 0 && (fd = open_directory(unpack, copy, &path)) < 0) return -1;
-        close(above);
-        free(above_path);
-        above = fd;
-        above_path = path;
-        if (slash) *slash = '/';
-        at = slash ? slash + 1 : NULL;
-    }
-    return 0;
+/* Make a directory that no member speaks of, and those above it; a whiteout there counts as missing. Its time says so:
+ * no archive has nanoseconds there, and no layer shows them. */
+static int make_parent(struct unpack *unpack, const char *name) {
+    const struct xattrs none = {0};
+    const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, IMPLIED_NSEC}, &none};
+    FREE char *copy = strdup(name);
+    const char *parent;
+    struct stat st;
+    if (!copy) return os_fault(unpack, "allocate");
+    char *leaf = split_leaf(copy, &parent);
+    if (enter_parent(unpack, parent)) return -1;
+    bool there = !fstatat(unpack->sink.parent, leaf, &st, AT_SYMLINK_NOFOLLOW);
+    if (!there || is_whiteout(&st)) return sink_directory(&unpack->sink, leaf, &look);
+    errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR;
+    return os_fault(unpack, "open the parent directory");
 }
 
 /* The parent stays open for the members after it, unless a symlink led there, which one of them may replace. */
@@ -152,8 +137,11 @@ static int enter_parent(struct unpack *unpack, const char *name) {
     if (unpack->parent_name && !strcmp(unpack->parent_name, name)) return 0;
     forget_parent(unpack);
     int fd = open_directory(unpack, name, &path);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && !make_parents(unpack, name))
+    if (fd < 0 && *name && (errno == ENOENT || errno == ENOTDIR)) {
+        if (make_parent(unpack, name)) return -1;
+        forget_parent(unpack);
         fd = open_directory(unpack, name, &path);
+    }
     if (fd < 0) return os_fault(unpack, "open the parent directory");
     sink_enter(&unpack->sink, fd, path);
     if (strcmp(path, name)) return 0;

@@ -115,13 +115,13 @@ def test_a_journal_is_kept_when_more_is_unpacked_over_it(tmp_path: Path) -> None
 
 def test_many_records_of_hard_links_to_symlinks(tmp_path: Path) -> None:
     """Enough for the table to grow several times, and to be searched each time."""
-    parts = [tars.symlink(b"s%d" % number, b"t", uid=number % 7 + 1) for number in range(3000)]
-    parts += [tars.hardlink(b"h%d" % number, b"s%d" % number) for number in range(3000)]
+    parts = [tars.symlink(b"s%d" % number, b"t", uid=number % 7 + 1) for number in range(600)]
+    parts += [tars.hardlink(b"h%d" % number, b"s%d" % number) for number in range(600)]
 
     records = read_journal(str(NATIVE.unpack(tars.archive(*parts), tmp_path / "tree", owners="recorded")))
 
-    assert len(records) == 6000
-    assert all(records[b"h%d" % number].uid == number % 7 + 1 for number in range(3000))
+    assert len(records) == 1200
+    assert all(records[b"h%d" % number].uid == number % 7 + 1 for number in range(600))
 
 
 @pytest.fixture
