@@ -196,6 +196,21 @@ int view_find(const struct view *view, const char *path, const struct strata *at
 void entry_free(struct entry *entry);
 void listing_free(struct listing *listing);
 
+/* ---- links.c: which files of a tree are one ---- */
+struct link {
+    int tree;
+    dev_t device;
+    ino_t inode;
+    char *path;
+};
+struct links { /* open addressing */
+    struct link *slots;
+    size_t count, room;
+};
+/* The first path of this inode in `*first`, or NULL when this is it. */
+int links_seen(struct links *links, int tree, const struct stat *st, const char *path, const char **first);
+void links_free(struct links *links);
+
 /* ---- tar.c: the writer; tarread.c: the reader ---- */
 struct head {
     struct meta meta;

@@ -11,15 +11,6 @@
 #define SPARSE_SIZE (16LL << 30)
 #define SPARSE_RATIO 100
 
-struct link {
-    dev_t device;
-    ino_t inode;
-    char *path;
-};
-struct links { /* open addressing; inodes with several names, by (device, inode) */
-    struct link *slots;
-    size_t count, room;
-};
 struct pending {
     const char *path;
     struct head head;
@@ -43,43 +34,7 @@ static void pack_free(struct pack *pack) {
     view_close(&pack->upper);
     view_close(&pack->lower);
     writer_close(&pack->out);
-    for (size_t i = 0; i < pack->links.room; i++) free(pack->links.slots[i].path);
-    free(pack->links.slots);
-}
-
-/* ---- hard links ---- */
-
-static struct link *link_slot(const struct links *links, dev_t device, ino_t inode) {
-    uint64_t hash = ((uint64_t)inode * 0x9E3779B97F4A7C15u) ^ device;
-    for (size_t i = hash % links->room;; i = (i + 1) % links->room) {
-        struct link *slot = &links->slots[i];
-        if (!slot->path || (slot->device == device && slot->inode == inode)) return slot;
-    }
-}
-
-static int links_grow(struct links *links) {
-    if (links->count * 2 < links->room) return 0;
-    struct links grown = {NULL, links->count, links->room ? links->room * 2 : 64};
-    if (!(grown.slots = calloc(grown.room, sizeof *grown.slots))) return -1;
-    for (size_t i = 0; i < links->room; i++) {
-        const struct link *old = &links->slots[i];
-        if (old->path) *link_slot(&grown, old->device, old->inode) = *old;
-    }
-    free(links->slots);
-    *links = grown;
-    return 0;
-}
-
-/* The first path of this inode in `*first`, or NULL when this is it. */
-static int link_seen(struct links *links, const struct stat *st, const char *path, const char **first) {
-    *first = NULL;
-    if (st->st_nlink < 2) return 0;
-    if (links_grow(links)) return -1;
-    struct link *slot = link_slot(links, st->st_dev, st->st_ino);
-    if (slot->path) return *first = slot->path, 0;
-    *slot = (struct link){st->st_dev, st->st_ino, strdup(path)};
-    links->count++;
-    return slot->path ? 0 : -1;
+    links_free(&pack->links);
 }
 
 /* ---- heads ---- */
@@ -182,11 +137,11 @@ static int refuse(struct pack *pack, const char *path, const char *name, const s
     return 0;
 }
 
-static int write_entry(struct pack *pack, const char *path, const struct stat *st, const struct head *head,
+static int write_entry(struct pack *pack, const char *path, int tree, const struct stat *st, const struct head *head,
                        int fd) {
     const char *first;
     if (write_pending(pack, pack->pending)) return -1;
-    if (link_seen(&pack->links, st, path, &first)) return fault_os(&pack->fault, "remember link", path);
+    if (links_seen(&pack->links, tree, st, path, &first)) return fault_os(&pack->fault, "remember link", path);
     pack->entries++;
     if (tar_header(&pack->out, path, head, first)) return fault_os(&pack->fault, "write", path);
     if (first || !S_ISREG(head->meta.mode)) return 0;
@@ -225,7 +180,7 @@ static int pack_entry(struct pack *pack, const char *path, const struct entry *e
     }
     int same = pack->layer ? same_below(pack, path, &entry->st, &head, fd, below) : 0;
     if (same) return same < 0 ? -1 : 0;
-    return write_entry(pack, path, &entry->st, &head, fd);
+    return write_entry(pack, path, entry->tree, &entry->st, &head, fd);
 }
 
 static int write_whiteout(struct pack *pack, const char *path, const char *name) {

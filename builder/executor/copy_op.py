@@ -53,13 +53,14 @@ def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
     """Write what `op` copies into the new tree `target.tree`."""
     plan = CopyPlan(target.base, op.dest, _rules(op, target), target.trap)
     archives: list[tuple[FileTree, Source]] = []
+    alone = sum(len(batch.sources) for batch in batches) + len(op.files) == 1
     for batch in batches:
         start = len(plan.placements)
         for source in batch.sources:
             if batch.unpack and source.entry.is_file and _is_archive(batch.tree, source.entry):
                 archives.append((batch.tree, source))
             else:
-                plan.add(source)
+                plan.add(source, batch.tree, alone=alone)
         _write(plan.placements[start:], batch.tree, target)
     start = len(plan.placements)
     for file in op.files:
@@ -139,14 +140,23 @@ def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
         return
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
     rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
-    layers_place.place(rows, target.tree, owners=target.owners, source=kind)
+    layers_place.place(rows, target.tree, owners=target.owners, source=kind, trees=_merged(placements[-1], tree))
+
+
+def _merged(last: Placement, tree: FileTree) -> list[int]:
+    """The trees that a subtree is read from: of one that is, no other is in the batch."""
+    if last.kind != "subtree" or last.origin is None or not isinstance(tree, View):
+        return []
+    return tree.descriptors(last.origin.path)
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:
     """One entry as `builder.layers.place.Entry` has it."""
-    mode = item.mode if item.kind == "device" else stat.S_IMODE(item.mode)
     path = os.fsencode(item.path)
     origin = item.origin
+    if item.kind == "subtree" and origin is not None:
+        return ("subtree", path, item.mode, item.uid, item.gid, None, -1, os.fsencode(origin.path), None)
+    mode = item.mode if item.kind == "device" else stat.S_IMODE(item.mode)
     if item.kind == "hardlink":
         return ("hardlink", path, mode, item.uid, item.gid, None, -1, b"", os.fsencode(item.link))
     if origin is None or stat.S_ISSOCK(origin.mode):
