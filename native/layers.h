@@ -69,6 +69,7 @@ struct xattr {
 struct xattrs {
     struct xattr *items;
     size_t count, room;
+    bool others; /* that are neither carried nor ours nor overlayfs's */
 };
 int owners_parse(const char *name, enum owners *owners); /* sets ValueError */
 bool is_whiteout(const struct stat *st);
@@ -201,6 +202,7 @@ struct link {
     int tree;
     dev_t device;
     ino_t inode;
+    bool again; /* seen more than once */
     char *path;
 };
 struct links { /* open addressing */
@@ -209,6 +211,7 @@ struct links { /* open addressing */
 };
 /* The first path of this inode in `*first`, or NULL when this is it. */
 int links_seen(struct links *links, int tree, const struct stat *st, const char *path, const char **first);
+bool links_again(const struct links *links, int tree, const struct stat *st);
 void links_free(struct links *links);
 
 /* ---- tar.c: the writer; tarread.c: the reader ---- */

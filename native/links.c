@@ -27,10 +27,15 @@ int links_seen(struct links *links, int tree, const struct stat *st, const char 
     if (st->st_nlink < 2) return 0;
     if (grow(links)) return -1;
     struct link *slot = slot_of(links, tree, st->st_dev, st->st_ino);
+    slot->again = slot->path;
     if (slot->path) return *first = slot->path, 0;
-    *slot = (struct link){tree, st->st_dev, st->st_ino, strdup(path)};
+    *slot = (struct link){tree, st->st_dev, st->st_ino, false, strdup(path)};
     links->count++;
     return slot->path ? 0 : -1;
+}
+
+bool links_again(const struct links *links, int tree, const struct stat *st) {
+    return links->room && slot_of(links, tree, st->st_dev, st->st_ino)->again;
 }
 
 void links_free(struct links *links) {

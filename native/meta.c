@@ -88,7 +88,10 @@ int xattrs_read(int fd, struct xattrs *carried) {
         /* We mount without these; to ignore their marks would be to lose content. */
         if (!strcmp(name, "user.overlay.redirect") || !strcmp(name, "user.overlay.metacopy"))
             return errno = EOPNOTSUPP, -1;
-        if (!recorded && !xattr_carried(name)) continue;
+        if (!recorded && !xattr_carried(name)) {
+            carried->others |= !starts(name, "user.overlay.") && !starts(name, "user.rbuild.");
+            continue;
+        }
         if (xattr_get(fd, name, &value)) return -1;
         if (xattrs_add(carried, recorded ? CAPABILITY : name, value.bytes, value.size)) return -1;
     }

@@ -23,7 +23,7 @@ struct pack {
     enum owners owners;
     int64_t clamp;
     bool layer;
-    struct links links;
+    struct links links, named;
     struct pending *pending;
     long long entries;
     int depth;
@@ -35,6 +35,7 @@ static void pack_free(struct pack *pack) {
     view_close(&pack->lower);
     writer_close(&pack->out);
     links_free(&pack->links);
+    links_free(&pack->named);
 }
 
 /* ---- heads ---- */
@@ -101,6 +102,33 @@ static int same_content(int one, int other) {
     }
 }
 
+/* All that a tree itself has several names for, whatever other trees share with it. */
+static int count_names(struct pack *pack, const char *path, const struct strata *at) {
+    CLEANUP(listing_free) struct listing listing = {0};
+    const char *first;
+    if (view_list(&pack->upper, path, at, &listing, &pack->fault)) return -1;
+    for (size_t i = 0; i < listing.count; i++) {
+        const struct entry *entry = &listing.entries[i];
+        FREE char *child = path_join(path, entry->name);
+        bool inner = S_ISDIR(entry->st.st_mode);
+        if (!child || (!inner && links_seen(&pack->named, entry->tree, &entry->st, child, &first)))
+            return fault_os(&pack->fault, "remember link", path);
+        if (inner && count_names(pack, child, &entry->strata)) return -1;
+    }
+    return 0;
+}
+
+/* Asked of few files: one that is as below and has several links, which may be those of another tree. */
+static int has_siblings(struct pack *pack, const struct stat *st) {
+    struct strata all;
+    if (!pack->named.count) {
+        if (strata_all(&pack->upper, &all)) return fault_os(&pack->fault, "allocate", NULL);
+        FREE int *trees = all.trees;
+        if (count_names(pack, "", &all)) return -1;
+    }
+    return links_again(&pack->named, 0, st);
+}
+
 /* Whether the lower view has this entry already, the same in all that a tar says: 1, 0 or -1. */
 static int same_below(struct pack *pack, const char *path, const struct stat *st, const struct head *head, int fd,
                       const struct entry *below) {
@@ -108,7 +136,8 @@ static int same_below(struct pack *pack, const char *path, const struct stat *st
     RB_FD lower = -1;
     if (below->tree < 0 || (below->st.st_mode & S_IFMT) != (st->st_mode & S_IFMT)) return 0;
     /* A name of several would lose its siblings: links are told within one layer only. */
-    if (!S_ISDIR(st->st_mode) && st->st_nlink > 1) return 0;
+    int siblings = S_ISDIR(st->st_mode) || st->st_nlink < 2 ? 0 : has_siblings(pack, st);
+    if (siblings) return siblings < 0 ? -1 : 0;
     if (head_read(pack, &pack->lower.trees[below->tree], path, &below->st, &other, &lower)) return -1;
     if (!head_same(head, &other)) return 0;
     if (!S_ISREG(st->st_mode)) return 1;

@@ -35,6 +35,7 @@ struct place {
     const struct tree *door_tree;
     char *door_path;
     struct view view; /* what subtrees are read from */
+    const char *lent; /* for each of its trees, whether its files may be linked */
     struct links links;
     int depth;
     struct fault fault;
@@ -259,11 +260,23 @@ static int place_device(struct place *place, const struct item *item, const stru
 static int copy_below(struct place *place, const struct item *item, const char *from, const struct strata *strata,
                       const char *to);
 
+/* 1: it was linked. Only where the file is in all what a copy would be. */
+static int share_file(struct place *place, const struct origin *origin, const char *leaf, const struct meta *want) {
+    const struct meta *have = &origin->meta;
+    if (origin->xattrs.others || want->mode != have->mode || want->uid != have->uid || want->gid != have->gid) return 0;
+    if (!linkat(origin->door, origin->name, place->sink.parent, leaf, 0)) return 1;
+    /* Too many names, another file system, a kernel that lets only owners link: then a copy. */
+    return errno == EMLINK || errno == EXDEV || errno == EPERM || errno == EOPNOTSUPP ? 0 : sink_fault(&place->sink, "link");
+}
+
 /* By what the tree says that it is: a device may be a record on an empty file. */
-static int copy_origin(struct place *place, const struct item *item, const struct origin *origin, const char *leaf) {
+static int copy_origin(struct place *place, const struct item *item, const struct origin *origin, const char *leaf,
+                       bool lent) {
     mode_t type = origin->meta.mode & S_IFMT;
     struct attributes look = wanted(item, origin, type);
     look.meta.rdev = origin->meta.rdev;
+    int shared = lent && S_ISREG(type) ? share_file(place, origin, leaf, &look.meta) : 0;
+    if (shared) return shared < 0 ? -1 : 0;
     switch (type) {
     case S_IFDIR: return sink_directory(&place->sink, leaf, &look);
     case S_IFREG: return put_file(place, origin, leaf, &look);
@@ -287,7 +300,7 @@ static int copy_entry(struct place *place, const struct item *item, const char *
     if (open_door(place, tree, &origin) || origin_read(place, tree, &origin)) return -1;
     if (S_ISREG(origin.meta.mode) && links_seen(&place->links, entry->tree, &origin.st, to, &first))
         return os_fault(place, "remember link", from);
-    return first ? put_link(place, first, entry->name) : copy_origin(place, item, &origin, entry->name);
+    return first ? put_link(place, first, entry->name) : copy_origin(place, item, &origin, entry->name, place->lent[entry->tree]);
 }
 
 static int copy_names(struct place *place, const struct item *item, const char *from, const struct listing *listing,
@@ -435,10 +448,13 @@ static int parse_items(PyObject *entries, struct place *place) {
 
 /* `entries` is a tuple of tuples: nothing in it can change while the GIL is released. */
 static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owners, const char *source,
-                               PyObject *trees) {
+                               PyObject *trees, PyObject *lent) {
     CLEANUP(place_free) struct place place = {.door = -1, .diff = -1, .sink.parent = -1};
     int failed;
     place.from_trees = !strcmp(source, "tree");
+    place.lent = PyBytes_AsString(lent);
+    if (PyBytes_Size(lent) != PySequence_Size(trees))
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "lent has a byte for each tree");
     place.sink.fault = &place.fault;
     if (!place.from_trees && strcmp(source, "context"))
         return PyErr_Format(PyExc_ValueError, "source must be context or tree, not %s", source);
@@ -451,13 +467,13 @@ static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owner
 }
 
 PyObject *rb_py_place(PyObject *self, PyObject *args) {
-    PyObject *sequence, *trees;
+    PyObject *sequence, *trees, *lent;
     int tree_fd;
     const char *owners, *source;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OissO", &sequence, &tree_fd, &owners, &source, &trees)) return NULL;
+    if (!PyArg_ParseTuple(args, "OissOS", &sequence, &tree_fd, &owners, &source, &trees, &lent)) return NULL;
     PyObject *entries = PySequence_Tuple(sequence);
-    PyObject *result = entries ? place_entries(entries, tree_fd, owners, source, trees) : NULL;
+    PyObject *result = entries ? place_entries(entries, tree_fd, owners, source, trees, lent) : NULL;
     Py_XDECREF(entries);
     return result;
 }

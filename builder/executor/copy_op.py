@@ -16,6 +16,7 @@ from builder.layers import codec
 from builder.layers import place as layers_place
 from builder.layers.unpack import IMPLIED_NS, unpack
 from builder.snapshots.filetree import join, resolve
+from builder.snapshots.shared import lent
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
 from builder.sources.context import ContextTree
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """Where a COPY writes: the view below, the new tree, and room for what has to be unpacked first."""
+    """Where a COPY writes: the view below, the new tree, and room for what has to be unpacked first.
+
+    `unseen`: no step of this build runs on the new tree.
+    """
 
     base: View
     tree: str
@@ -39,6 +43,7 @@ class Target(NamedTuple):
     owners: Owners
     warn: Callable[[str], None]
     trap: Callable[[str, str], None]
+    unseen: bool = False
 
 
 class Batch(NamedTuple):
@@ -140,14 +145,11 @@ def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
         return
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
     rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
-    layers_place.place(rows, target.tree, owners=target.owners, source=kind, trees=_merged(placements[-1], tree))
-
-
-def _merged(last: Placement, tree: FileTree) -> list[int]:
-    """The trees that a subtree is read from: of one that is, no other is in the batch."""
-    if last.kind != "subtree" or last.origin is None or not isinstance(tree, View):
-        return []
-    return tree.descriptors(last.origin.path)
+    last = placements[-1]
+    trees = tree.merged(last.origin.path) if last.kind == "subtree" and last.origin and isinstance(tree, View) else ()
+    with lent(trees if target.unseen else (), target.tree) as linked:
+        descriptors = [tree.descriptor(one) for one in trees]
+        layers_place.place(rows, target.tree, owners=target.owners, source=kind, trees=descriptors, lent=linked)
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:

@@ -57,17 +57,24 @@ class Entry(NamedTuple):
 
 
 def place(
-    entries: Sequence[tuple[object, ...]], tree: str, *, owners: Owners, source: Source, trees: Sequence[int] = ()
+    entries: Sequence[tuple[object, ...]],
+    tree: str,
+    *,
+    owners: Owners,
+    source: Source,
+    trees: Sequence[int] = (),
+    lent: bytes = b"",
 ) -> None:
     """Make `entries` in `tree`, in order; metadata of directories is applied after the last entry.
 
     `src_fd` of the entries: of a directory (source "context") or of trees T, from `open_tree` (source
     "tree"); one batch may mix descriptors. `trees` are those that the directories of subtrees merge, topmost first.
-    Data is cloned where the file system can, else copied with its holes. xattrs come along by the allow-list.
+    Files of those that `lent` has a 1 for are linked where nothing about them changes: nobody may write to them.
+    Else data is cloned where the file system can, or copied with its holes. xattrs come along by the allow-list.
     OSError names step and path; what was made before stays.
     """
     fd = open_tree(tree)
     try:
-        _native.place(entries, fd, owners, source, trees)
+        _native.place(entries, fd, owners, source, trees, lent or bytes(len(trees)))
     finally:
         os.close(fd)

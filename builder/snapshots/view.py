@@ -70,9 +70,9 @@ class View:
             self._descriptors[place] = open_tree(place)
         return self._descriptors[place]
 
-    def descriptors(self, path: str) -> list[int]:
-        """Of the trees that the directory `path` is merged of, topmost first."""
-        return [self.descriptor(tree) for tree in self._directories(path)]
+    def merged(self, path: str) -> tuple[str, ...]:
+        """The trees that the directory `path` is merged of, topmost first."""
+        return self._directories(path)
 
     def read(self, path: str, limit: int) -> bytes | None:
         """The first `limit` bytes of the regular file that `path` resolves to; None when there is no such file."""
