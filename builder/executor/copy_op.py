@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Target(NamedTuple):
     """Where a COPY writes: the view below, the new tree, and room for what has to be unpacked first.
 
-    `unseen`: no step of this build runs on the new tree.
+    `unseen`: it is copied from trees that do not change, and no step of this build runs on the new one.
     """
 
     base: View

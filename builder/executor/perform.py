@@ -47,7 +47,8 @@ def perform(work: Work, executor: LocalExecutor) -> None:
     create_tree(work.tree)
     with View(work.inputs[0], settings.owners()) as base:
         target = Target(base, work.tree, work.room, settings.owners(), settings.warn, work.traps.add)
-        target = target._replace(unseen=ops.digest(work.op) not in executor.run_upon)
+        if isinstance(work.op, CopyOp) and work.op.keep_owner:  # from a stage or an image
+            target = target._replace(unseen=ops.digest(work.op) not in executor.run_upon)
         match work.op:
             case ExecOp():
                 exec_op.run(work.op, work, target, executor)

@@ -259,3 +259,17 @@ def test_golden_digests_of_a_fixed_tree(compression: str, owners: Owners, tmp_pa
     }
 
     assert digests == {GOLDEN[compression]}
+
+
+@BOTH
+def test_a_file_that_two_trees_share_is_two_files(layers: Layers, tmp_path: Path) -> None:
+    """F-T3: links are told within one tree; a file as below stays out of the layer whoever else has it."""
+    one = layers.unpack(tars.archive(tars.file(b"a", b"1", mtime=1)), tmp_path / "1", owners="recorded")
+    two = layers.unpack(tars.archive(tars.file(b"c", b"2", mtime=1)), tmp_path / "2", owners="recorded")
+    os.link(f"{one}/diff/a", f"{two}/diff/b")
+
+    flat = tars.describe(layers.pack([one, two], owners="recorded", layer=False))
+    below = layers.unpack(tars.archive(tars.file(b"a", b"1", mtime=1)), tmp_path / "3", owners="recorded")
+
+    assert [(member[0], member[1]) for member in flat] == [("a", b"0"), ("b", b"0"), ("c", b"0")]
+    assert tars.describe(layers.pack([one], [below], owners="recorded")) == []

@@ -78,7 +78,7 @@ class _Packing:
         self.lower = View(tuple(open_twin(tree, owners) for tree in lowers))
         self.clamp, self.layer = clamp, layer
         self.parts: list[bytes] = []
-        self.links: dict[tuple[int, int], bytes] = {}
+        self.links: dict[tuple[bytes, int, int], bytes] = {}
         self.pending: list[tuple[bytes, Head]] = []
 
     def directory(self, path: bytes, *, hidden: bool) -> None:
@@ -122,9 +122,15 @@ class _Packing:
 
     def same_below(self, path: bytes, head: Head, st: os.stat_result) -> bool:
         below = self.lower.owner(path) if self.layer else None
-        if below is None or (st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode)):
+        if below is None or (st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode) and self.names_of(st) > 1):
             return False
         return self.head(below, path) == head
+
+    def names_of(self, wanted: os.stat_result) -> int:
+        """How many names the tree has for a file; other trees may have more."""
+        top = self.upper.trees[0].path(b"")
+        found = (os.lstat(os.path.join(at, name)) for at, _, names in os.walk(top) for name in names)
+        return sum((st.st_dev, st.st_ino) == (wanted.st_dev, wanted.st_ino) for st in found)
 
     def head(self, tree: Tree, path: bytes) -> Head:
         disk = tree.path(path)
@@ -140,7 +146,9 @@ class _Packing:
 
     def write(self, path: bytes, head: Head, st: os.stat_result) -> None:
         self.flush()
-        first = self.links.setdefault((st.st_dev, st.st_ino), path) if st.st_nlink > 1 else path
+        owner = self.upper.owner(path)
+        assert owner
+        first = self.links.setdefault((owner.diff, st.st_dev, st.st_ino), path) if st.st_nlink > 1 else path
         self.parts += member(path, head, None if first == path else first)
 
     def flush(self) -> None:
