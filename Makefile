@@ -33,7 +33,7 @@ lint: $(VENV)/.linted check-c ## ruff, import-linter, shellcheck, and the C comp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	@if command -v shellcheck >/dev/null; then shellcheck tools/setup tools/deb .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck tools/setup tools/deb tools/fuzz .ci/run; \
 	 else echo "shellcheck is missing; to install it: sudo apt-get install shellcheck"; fi
 
 typecheck: $(VENV)/.linted ## mypy --strict
@@ -63,7 +63,8 @@ bench: $(VENV)/.built ## compare with a bare interpreter, a bare fork, Debian's 
 torture: $(VENV)/.built ## kill builds at random moments and check what they leave behind
 	$(BIN)/pytest -m torture $(PYTEST_ARGS) tests
 
-fuzz: $(VENV)/.built ## run the property tests for long
+fuzz: $(VENV)/.built ## fuzz the C code of layers for FUZZ_SECONDS (1800), then run the property tests for long
+	tools/fuzz $(VENV)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(JOBS) -m hypothesis $(PYTEST_ARGS) tests
 
 wheel: $(VENV)/.built ## build dist/rbuild-*.whl

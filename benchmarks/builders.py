@@ -6,6 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 from typing import Protocol
@@ -79,6 +82,17 @@ class Buildah:
         subprocess.run(
             ["buildah", *self.options, "rmi", "--all", "--force"], stdout=DEVNULL, stderr=DEVNULL, check=False
         )
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """In the checkout: /tmp may be a file system in memory, where nothing costs what it costs elsewhere."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / ".cache"))
+    try:
+        yield path
+    finally:
+        Rbuild(path).close()
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> None:

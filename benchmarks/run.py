@@ -5,6 +5,7 @@
     files       COPY of 20,000 files                    beside  cp -a
     plan        10,000 and 20,000 instructions          beside  1,000 of the same
     registry    pull and push of 500 MB in 20 layers    beside  skopeo
+    layers      the layer engine, see layers.py         beside  tar, openssl, pigz, zstd, umoci, cp
 
 Times are medians, those of plans processor time. A peer that is missing or cannot run here is named and left out.
 """
@@ -18,15 +19,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from builders import ROOT, Buildah, Builder, Missing, Rbuild
+from builders import ROOT, Buildah, Builder, Missing, Rbuild, workplace
 
 sys.path.insert(0, str(ROOT / "examples"))
 import demo
+import layers
 import registry
 
 STEPS = 30
@@ -54,6 +55,7 @@ def main() -> None:
         for builder in builders:
             builder.close()
         registry.report(place)
+        layers.report(place, layers.ROUNDS)
 
 
 def present(place: Path, busybox: Path) -> list[Builder]:
@@ -160,17 +162,6 @@ def long_context(context: Path, line: str, count: int) -> Path:
 
 
 # Time and table
-
-
-@contextmanager
-def workplace() -> Iterator[Path]:
-    """In the checkout: /tmp may be a file system in memory, where nothing costs what it costs elsewhere."""
-    (ROOT / ".cache").mkdir(exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / ".cache"))
-    try:
-        yield path
-    finally:
-        Rbuild(path).close()
 
 
 def typical(action: Callable[[], object], times: int) -> float:

@@ -98,6 +98,14 @@ def tree_seal(tree_fd: int) -> None:
     delete the tree without any namespace.
     """
 
+def list_directory(root_fd: int, path: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """One plain directory below `root_fd`: names and stats of the directories in it, names and stats of all else.
+
+    Sorted by name. Each name ends with a NUL. A stat is eight native 64-bit words: mode (with type bits), links,
+    rdev, dev, ino, size, mtime and ctime in nanoseconds (signed). What is gone before it is looked at is left
+    out. No symlink is followed in `path`: OSError(ELOOP).
+    """
+
 def unpack(
     read: Callable[[], bytes | bytearray | memoryview],
     tree_fd: int,

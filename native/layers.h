@@ -70,6 +70,7 @@ struct xattrs {
     struct xattr *items;
     size_t count, room;
     bool others; /* that are neither carried nor ours nor overlayfs's */
+    bool recorded; /* of those read: the file has a record of its metadata */
 };
 int owners_parse(const char *name, enum owners *owners); /* sets ValueError */
 bool is_whiteout(const struct stat *st);
@@ -107,14 +108,19 @@ void journal_free(struct journal *journal);
 
 /* ---- tree.c ---- */
 struct tree {
-    int diff;
+    int fd, diff; /* T, the caller's; T/diff */
     struct journal journal;
+    bool journal_loaded;
 };
 int tree_open(struct tree *tree, int tree_fd, struct fault *fault);
 void tree_close(struct tree *tree);
-/* Metadata of an entry from its stat; opens regular files and directories and gives the descriptor in `*fd`. */
-int tree_meta(const struct tree *tree, const char *path, const struct stat *st, enum owners owners,
-              struct meta *meta, int *fd, struct fault *fault);
+const struct journal *tree_journal(struct tree *tree, struct fault *fault); /* read when first asked for; or NULL */
+/* What the image says of an entry, from its stat and, for what can hold a record, the open file (else -1). */
+int tree_effective(struct tree *tree, const char *path, const struct stat *st, int fd, enum owners owners,
+                   struct meta *meta, struct fault *fault);
+/* The same by path; opens regular files and directories and gives the descriptor in `*fd`. */
+int tree_meta(struct tree *tree, const char *path, const struct stat *st, enum owners owners, struct meta *meta,
+              int *fd, struct fault *fault);
 
 /* ---- sink.c: entries made in T/diff ---- */
 struct directories { /* metadata that waits until nothing is created below any more */
@@ -166,55 +172,67 @@ int write_full(int fd, const char *bytes, size_t size);
 int write_sparse(int fd, const char *bytes, size_t size, bool *hole);
 
 /* ---- view.c: several trees as one ---- */
-struct strata { /* the trees of a view in which a directory shows, topmost first */
-    int *trees;
-    size_t count;
+struct name {
+    uint32_t at;        /* in `text` */
+    uint16_t door;      /* of those read: where it is, and topmost */
+    unsigned char type; /* DT_*; DT_WHT is a whiteout, DT_UNKNOWN never */
 };
-struct entry {
-    char *name;
-    struct stat st;
-    int tree; /* -1: no such entry */
-    bool whiteout;
-    struct strata strata; /* of a directory */
-};
-struct listing {
-    struct entry *entries;
+struct names { /* of a directory; of a million it should not take much memory */
+    struct buffer text;
+    struct name *items;
     size_t count, room;
-    bool opaque;
 };
 struct view {
-    struct tree *trees;
+    struct tree *trees; /* topmost first */
     size_t count;
 };
-int view_open(struct view *view, PyObject *tree_fds, struct fault *fault);
+struct door {
+    int tree, fd; /* fd -1: shut */
+};
+struct doors { /* a directory of a view in the trees where it shows: topmost first, down to the first opaque one */
+    struct door *items;
+    size_t count;
+    bool opaque;
+};
+int view_open(struct view *view, PyObject *tree_fds, struct fault *fault); /* sequence of int; with the GIL */
 void view_close(struct view *view);
-int strata_all(const struct view *view, struct strata *strata);
-int view_list(const struct view *view, const char *path, const struct strata *at, struct listing *listing,
-              struct fault *fault);
-/* For each name of `names`, what the view has: found[i].tree is -1 where it has nothing. */
-int view_find(const struct view *view, const char *path, const struct strata *at, const struct listing *names,
-              struct entry *found, struct fault *fault);
-void entry_free(struct entry *entry);
-void listing_free(struct listing *listing);
+/* These give -1 and errno. */
+int names_add(struct names *names, const char *name, size_t door, unsigned char type);
+int names_read(int directory, size_t door, struct names *names); /* getdents64; adds to `names` */
+void names_sort(struct names *names);                            /* by bytes; of one name the topmost stays */
+const char *name_at(const struct names *names, size_t number);
+void names_free(struct names *names);
+int doors_root(const struct view *view, struct doors *doors);
+int doors_enter(const struct doors *parent, const char *name, struct doors *doors); /* no doors: not a directory */
+int doors_reopen(const struct view *view, const char *path, struct doors *doors);   /* what doors_shut has closed */
+void doors_shut(struct doors *doors);
+void doors_free(struct doors *doors);
+int doors_names(const struct doors *doors, struct names *names); /* sorted; whiteouts too */
+/* 1 and where `name` shows; 0: nowhere */
+int doors_find(const struct doors *doors, const char *name, struct stat *st, const struct door **door);
 
-/* ---- links.c: which files of a tree are one ---- */
-struct link {
+/* ---- inodes.c: which files of a tree are one ---- */
+struct inode_name {
     int tree;
     dev_t device;
     ino_t inode;
-    bool again; /* seen more than once */
     char *path;
 };
-struct links { /* open addressing */
-    struct link *slots;
+struct inodes { /* open addressing */
+    struct inode_name *slots;
     size_t count, room;
 };
 /* The first path of this inode in `*first`, or NULL when this is it. */
-int links_seen(struct links *links, int tree, const struct stat *st, const char *path, const char **first);
-bool links_again(const struct links *links, int tree, const struct stat *st);
-void links_free(struct links *links);
+int inodes_seen(struct inodes *inodes, int tree, const struct stat *st, const char *path, const char **first);
+void inodes_free(struct inodes *inodes);
 
 /* ---- tar.c: the writer; tarread.c: the reader ---- */
+#define BLOCK 512
+struct header {
+    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[8],
+        uname[32], gname[32], major[8], minor[8], prefix[155], end[12];
+};
+_Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
 struct head {
     struct meta meta;
     int64_t size, mtime;

@@ -4,6 +4,7 @@
  * setuid and security.capability, and what the kernel really set is read back before the record is made. */
 #include "layers.h"
 
+#include <linux/limits.h>
 #include <stdio.h>
 #include <sys/xattr.h>
 
@@ -77,24 +78,33 @@ static int xattr_get(int fd, const char *name, struct buffer *value) {
     return size < 0 ? -1 : 0;
 }
 
-int xattrs_read(int fd, struct xattrs *carried) {
-    ssize_t size = flistxattr(fd, NULL, 0);
-    if (size <= 0) return size && errno != ENOTSUP ? -1 : 0;
-    FREE char *names = malloc((size_t)size);
-    if (!names || (size = flistxattr(fd, names, (size_t)size)) < 0) return -1;
-    for (char *name = names; name < names + size; name += strlen(name) + 1) {
-        CLEANUP(buffer_free) struct buffer value = {0};
-        bool recorded = !strcmp(name, CAPABILITY_XATTR);
-        /* We mount without these; to ignore their marks would be to lose content. */
-        if (!strcmp(name, "user.overlay.redirect") || !strcmp(name, "user.overlay.metacopy"))
-            return errno = EOPNOTSUPP, -1;
-        if (!recorded && !xattr_carried(name)) {
-            carried->others |= !starts(name, "user.overlay.") && !starts(name, "user.rbuild.");
-            continue;
-        }
-        if (xattr_get(fd, name, &value)) return -1;
-        if (xattrs_add(carried, recorded ? CAPABILITY : name, value.bytes, value.size)) return -1;
+static int xattr_read(int fd, const char *name, struct xattrs *carried) {
+    CLEANUP(buffer_free) struct buffer value = {0};
+    bool recorded = !strcmp(name, CAPABILITY_XATTR);
+    /* We mount without these; to ignore their marks would be to lose content. */
+    if (!strcmp(name, "user.overlay.redirect") || !strcmp(name, "user.overlay.metacopy"))
+        return errno = EOPNOTSUPP, -1;
+    if (!strcmp(name, STAT_XATTR)) carried->recorded = true;
+    if (!recorded && !xattr_carried(name)) {
+        carried->others |= !starts(name, "user.overlay.") && !starts(name, "user.rbuild.");
+        return 0;
     }
+    if (xattr_get(fd, name, &value)) return -1;
+    return xattrs_add(carried, recorded ? CAPABILITY : name, value.bytes, value.size);
+}
+
+int xattrs_read(int fd, struct xattrs *carried) {
+    char few[1024]; /* most files have none, which one call tells */
+    FREE char *many = NULL;
+    char *names = few;
+    ssize_t size = flistxattr(fd, few, sizeof few);
+    if (size < 0 && errno == ERANGE) {
+        if (!(names = many = malloc(XATTR_LIST_MAX))) return -1;
+        size = flistxattr(fd, many, XATTR_LIST_MAX);
+    }
+    if (size < 0) return errno == ENOTSUP ? 0 : -1;
+    for (char *name = names; name < names + size; name += strlen(name) + 1)
+        if (xattr_read(fd, name, carried)) return -1;
     if (carried->count) qsort(carried->items, carried->count, sizeof *carried->items, xattr_order);
     return 0;
 }
@@ -172,17 +182,18 @@ static int record_write(int fd, const struct meta *want, mode_t disk) {
 }
 
 /* Refused by the kernel, a record makes it good. A device's record must, and stays root's so that it counts. */
-static int owner_write(int fd, const struct meta *want, bool *refused) {
+static int owner_write(int fd, const struct meta *want, const struct stat *st, bool *refused) {
     if (is_device(want->mode)) return *refused = true, 0;
-    *refused = fchown(fd, want->uid, want->gid) != 0;
+    bool right = st->st_uid == want->uid && st->st_gid == want->gid;
+    *refused = !right && fchown(fd, want->uid, want->gid) != 0;
     return *refused && errno != EPERM && errno != EINVAL ? -1 : 0;
 }
 
 int meta_write(int fd, const struct meta *want, enum owners owners) {
     struct stat st;
     bool refused = want->uid || want->gid;
-    if (owners == OWNERS_REAL && owner_write(fd, want, &refused)) return -1;
-    if (fstat(fd, &st) || fchmod(fd, disk_bits(want, &st, owners)) || fstat(fd, &st)) return -1;
+    if (fstat(fd, &st) || (owners == OWNERS_REAL && owner_write(fd, want, &st, &refused))) return -1;
+    if (fchmod(fd, disk_bits(want, &st, owners)) || fstat(fd, &st)) return -1;
     if (refused || st.st_mode != want->mode) return record_write(fd, want, st.st_mode);
     if (S_ISDIR(st.st_mode) && fremovexattr(fd, STAT_XATTR) && errno != ENODATA && errno != ENOTSUP) return -1;
     return 0;

@@ -16,6 +16,7 @@ static PyMethodDef methods[] = {
     {"tree_readlink", rb_py_tree_readlink, METH_VARARGS, NULL},
     {"tree_open", rb_py_tree_open, METH_VARARGS, NULL},
     {"tree_seal", rb_py_tree_seal, METH_VARARGS, NULL},
+    {"list_directory", rb_py_list_directory, METH_VARARGS, NULL},
     {"unpack", KEYWORDS(rb_py_unpack), METH_VARARGS | METH_KEYWORDS, NULL},
     {"pack", rb_py_pack, METH_VARARGS, NULL},
     {"place", rb_py_place, METH_VARARGS, NULL},

@@ -29,6 +29,7 @@ PyObject *rb_py_tree_list(PyObject *self, PyObject *args);
 PyObject *rb_py_tree_readlink(PyObject *self, PyObject *args);
 PyObject *rb_py_tree_open(PyObject *self, PyObject *args);
 PyObject *rb_py_tree_seal(PyObject *self, PyObject *args);
+PyObject *rb_py_list_directory(PyObject *self, PyObject *args);
 
 /* unpack.c, pack.c, place.c */
 PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *kwargs);

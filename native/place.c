@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #define MAX_DEPTH 4000
+#define OPEN_DEPTH 64 /* directories of so many levels stay open; those further up are opened again */
 
 struct item {
     const char *kind, *path, *src, *extra;
@@ -32,11 +33,11 @@ struct place {
     size_t sources_count, sources_room;
     /* the directory of the last source: files of one follow each other */
     int door;
-    const struct tree *door_tree;
+    struct tree *door_tree;
     char *door_path;
     struct view view; /* what subtrees are read from */
     const char *lent; /* for each of its trees, whether its files may be linked */
-    struct links links;
+    struct inodes inodes;
     int depth;
     struct fault fault;
 };
@@ -49,7 +50,7 @@ struct origin { /* what the source says of an entry */
     int fd; /* of a regular file or directory */
 };
 
-static void enter_door(struct place *place, int fd, const struct tree *tree, char *path) {
+static void enter_door(struct place *place, int fd, struct tree *tree, char *path) {
     rb_close_fd(&place->door);
     free(place->door_path);
     place->door = fd;
@@ -65,7 +66,7 @@ static void place_free(struct place *place) {
     sink_free(&place->sink);
     enter_door(place, -1, NULL, NULL);
     view_close(&place->view);
-    links_free(&place->links);
+    inodes_free(&place->inodes);
 }
 
 static void origin_free(struct origin *origin) {
@@ -83,7 +84,7 @@ static bool is_tree(const struct place *place, const struct item *item) {
     return place->from_trees || !strcmp(item->kind, "copyup");
 }
 
-static const struct tree *source_tree(struct place *place, const struct item *item) {
+static struct tree *source_tree(struct place *place, const struct item *item) {
     for (size_t i = 0; i < place->sources_count; i++)
         if (place->sources[i].fd == item->src_fd) return &place->sources[i].tree;
     struct source *sources = array_grow(place->sources, place->sources_count, &place->sources_room, sizeof *sources);
@@ -103,7 +104,7 @@ static const char *split(const char *path, char **parent) {
     return slash ? slash + 1 : path;
 }
 
-static int open_door(struct place *place, const struct tree *tree, struct origin *origin) {
+static int open_door(struct place *place, struct tree *tree, struct origin *origin) {
     FREE char *parent = NULL;
     origin->name = split(origin->path, &parent);
     if (!parent) return os_fault(place, "allocate", origin->path);
@@ -129,16 +130,12 @@ static int origin_open(struct place *place, struct origin *origin) {
 }
 
 /* With `tree`, of a tree and its records; without, of a context as stat has it. */
-static int origin_read(struct place *place, const struct tree *tree, struct origin *origin) {
+static int origin_read(struct place *place, struct tree *tree, struct origin *origin) {
     const struct stat *st = &origin->st;
     if (origin_open(place, origin)) return -1;
     origin->meta = (struct meta){st->st_mode, st->st_uid, st->st_gid, st->st_rdev};
     if (!tree) return 0;
-    if (meta_read(origin->fd, st, place->sink.owners, &origin->meta))
-        return os_fault(place, "read metadata", origin->path);
-    const struct meta *record = origin->fd < 0 ? journal_find(&tree->journal, origin->path) : NULL;
-    if (record && (record->mode & S_IFMT) == (st->st_mode & S_IFMT)) origin->meta = *record;
-    return 0;
+    return tree_effective(tree, origin->path, st, origin->fd, place->sink.owners, &origin->meta, &place->fault);
 }
 
 /* ---- what an entry shall be ---- */
@@ -257,7 +254,7 @@ static int place_device(struct place *place, const struct item *item, const stru
 
 /* ---- a directory of the merged view, with all that is below ---- */
 
-static int copy_below(struct place *place, const struct item *item, const char *from, const struct strata *strata,
+static int copy_below(struct place *place, const struct item *item, const char *from, struct doors *doors,
                       const char *to);
 
 /* 1: it was linked. Only where the file is in all what a copy would be. */
@@ -291,53 +288,66 @@ static int copy_origin(struct place *place, const struct item *item, const struc
     }
 }
 
-static int copy_entry(struct place *place, const struct item *item, const char *from, const struct entry *entry,
-                      const char *to) {
-    CLEANUP(origin_free) struct origin origin = {.path = from, .st = entry->st, .fd = -1};
-    const struct tree *tree = &place->view.trees[entry->tree];
+static int copy_entry(struct place *place, const struct item *item, const char *from, const struct door *door,
+                      const char *name, const char *to) {
+    CLEANUP(origin_free) struct origin origin = {.door = door->fd, .name = name, .path = from, .fd = -1};
     const char *first = NULL;
     place->sink.name = to;
-    if (open_door(place, tree, &origin) || origin_read(place, tree, &origin)) return -1;
-    if (S_ISREG(origin.meta.mode) && links_seen(&place->links, entry->tree, &origin.st, to, &first))
+    if (origin_read(place, &place->view.trees[door->tree], &origin)) return -1;
+    if (S_ISREG(origin.meta.mode) && inodes_seen(&place->inodes, door->tree, &origin.st, to, &first))
         return os_fault(place, "remember link", from);
-    return first ? put_link(place, first, entry->name) : copy_origin(place, item, &origin, entry->name, place->lent[entry->tree]);
+    return first ? put_link(place, first, name) : copy_origin(place, item, &origin, name, place->lent[door->tree]);
 }
 
-static int copy_names(struct place *place, const struct item *item, const char *from, const struct listing *listing,
-                      const char *to, bool below) {
-    for (size_t i = 0; i < listing->count; i++) {
-        const struct entry *entry = &listing->entries[i];
-        if (entry->whiteout || (below && !S_ISDIR(entry->st.st_mode))) continue;
-        FREE char *source = path_join(from, entry->name), *target = path_join(to, entry->name);
+static int copy_inner(struct place *place, const struct item *item, const char *from, struct doors *doors,
+                      const char *name, const char *to) {
+    CLEANUP(doors_free) struct doors inner = {0};
+    FREE char *source = path_join(from, name);
+    if (!source || doors_enter(doors, name, &inner)) return os_fault(place, "open directory", from);
+    bool deep = place->depth > OPEN_DEPTH;
+    if (deep) doors_shut(doors);
+    if (copy_below(place, item, source, &inner, to)) return -1;
+    return deep && doors_reopen(&place->view, from, doors) ? os_fault(place, "open directory", from) : 0;
+}
+
+/* All of one directory is made first, as only one of the new tree is open. */
+static int copy_names(struct place *place, const struct item *item, const char *from, struct doors *doors,
+                      const struct names *names, const char *to, bool inner) {
+    for (size_t i = 0; i < names->count; i++) {
+        const struct name *name = &names->items[i];
+        if (name->type == DT_WHT || (inner && name->type != DT_DIR)) continue;
+        const char *text = name_at(names, i);
+        FREE char *source = path_join(from, text), *target = path_join(to, text);
         if (!source || !target) return os_fault(place, "allocate", from);
-        if (below ? copy_below(place, item, source, &entry->strata, target)
-                  : copy_entry(place, item, source, entry, target)) return -1;
+        if (inner ? copy_inner(place, item, from, doors, text, target)
+                  : copy_entry(place, item, source, &doors->items[name->door], text, target)) return -1;
     }
     return 0;
 }
 
-/* All of one directory is made first, so that its descriptor is not open while those below it are walked. */
-static int copy_below(struct place *place, const struct item *item, const char *from, const struct strata *strata,
+static int copy_below(struct place *place, const struct item *item, const char *from, struct doors *doors,
                       const char *to) {
-    CLEANUP(listing_free) struct listing listing = {0};
+    CLEANUP(names_free) struct names names = {0};
     if (++place->depth > MAX_DEPTH) return fault_bad(&place->fault, "directories too deep", from);
-    if (view_list(&place->view, from, strata, &listing, &place->fault)) return -1;
+    if (doors_names(doors, &names)) return os_fault(place, "read directory", from);
     int fd = open_beneath(place->diff, to, OPEN_DIR, false);
     if (fd < 0) return os_fault(place, "open the parent directory", to);
     sink_enter(&place->sink, fd, strdup(to));
     if (!place->sink.parent_path) return os_fault(place, "allocate", to);
-    if (copy_names(place, item, from, &listing, to, false) || copy_names(place, item, from, &listing, to, true))
-        return -1;
+    if (copy_names(place, item, from, doors, &names, to, false)) return -1;
+    if (copy_names(place, item, from, doors, &names, to, true)) return -1;
     place->depth--;
     return 0;
 }
 
+/* Each of the trees has the directory. */
 static int place_subtree(struct place *place, const struct item *item) {
-    struct strata strata;
-    links_free(&place->links);
-    if (strata_all(&place->view, &strata)) return os_fault(place, "allocate", item->path);
-    FREE int *trees = strata.trees;
-    return copy_below(place, item, item->src, &strata, item->path);
+    CLEANUP(doors_free) struct doors doors = {calloc(place->view.count + 1, sizeof *doors.items), 0, false};
+    inodes_free(&place->inodes);
+    if (!doors.items) return os_fault(place, "allocate", item->path);
+    for (size_t i = 0; i < place->view.count; i++) doors.items[doors.count++] = (struct door){(int)i, -1};
+    if (doors_reopen(&place->view, item->src, &doors)) return os_fault(place, "open directory", item->src);
+    return copy_below(place, item, item->src, &doors, item->path);
 }
 
 /* ---- the batch ---- */
@@ -373,7 +383,7 @@ static int place_leaf(struct place *place, const struct item *item, const struct
 }
 
 static int read_source(struct place *place, const struct item *item, struct origin *origin) {
-    const struct tree *tree = source_tree(place, item);
+    struct tree *tree = source_tree(place, item);
     origin->path = item->src;
     if (!tree || open_door(place, tree, origin)) return -1;
     return origin_read(place, is_tree(place, item) ? tree : NULL, origin);

@@ -3,15 +3,8 @@
 
 #include <stdio.h>
 
-#define BLOCK 512
 #define OCTAL_7 07777777LL
 #define OCTAL_11 077777777777LL
-
-struct header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6],
-        version[2], uname[32], gname[32], major[8], minor[8], prefix[155], end[12];
-};
-_Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
 
 /* ---- bytes out ---- */
 
@@ -74,9 +67,7 @@ static int put_padding(struct writer *writer, int64_t size) {
 /* ---- headers ---- */
 
 static void octal(char *field, size_t width, int64_t value) {
-    char digits[24];
-    snprintf(digits, sizeof digits, "%0*llo", (int)width - 1, (unsigned long long)value);
-    memcpy(field, digits, width - 1); /* the NUL is there already */
+    for (size_t at = width - 1; at-- > 0; value >>= 3) field[at] = (char)('0' + (value & 7)); /* the NUL is there */
 }
 
 static bool fits(int64_t value, int64_t most) { return value >= 0 && value <= most; }
@@ -97,11 +88,11 @@ static bool set_name(struct header *header, const char *path) {
 
 static void finish(struct header *header) {
     unsigned sum = 0;
-    memcpy(header->magic, "ustar", 6);
-    memcpy(header->version, "00", 2);
+    memcpy(header->magic, "ustar\00000", sizeof header->magic);
     memset(header->checksum, ' ', sizeof header->checksum);
     for (size_t i = 0; i < BLOCK; i++) sum += ((unsigned char *)header)[i];
-    snprintf(header->checksum, sizeof header->checksum, "%06o", sum);
+    header->checksum[6] = 0;
+    octal(header->checksum, 7, sum);
 }
 
 /* "SIZE KEY=VALUE\n", where SIZE counts its own digits. */
@@ -214,10 +205,10 @@ static int put_data(struct writer *writer, int fd, int64_t size) {
         if (room_left(writer, &room)) return -1;
         if ((int64_t)room > size) room = (size_t)size;
         ssize_t got = read(fd, writer->bytes + writer->size, room);
-        if (got < 0) return -1;
+        if (got < 0 && errno != EINTR) return -1;
         if (got == 0) return 1;
-        writer->size += (size_t)got;
-        size -= got;
+        writer->size += got > 0 ? (size_t)got : 0;
+        size -= got > 0 ? got : 0;
     }
     return 0;
 }

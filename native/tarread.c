@@ -6,14 +6,6 @@
 
 #include <stdio.h>
 
-#define BLOCK 512
-
-struct header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[8],
-        uname[32], gname[32], major[8], minor[8], prefix[155], end[12];
-};
-_Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
-
 /* What PAX and GNU long-name members say of the one after them. */
 struct extension {
     char *path, *link;

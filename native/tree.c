@@ -4,10 +4,8 @@
 #include <limits.h>
 
 int tree_open(struct tree *tree, int tree_fd, struct fault *fault) {
-    *tree = (struct tree){.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW)};
-    if (tree->diff < 0) return fault_os(fault, "open tree", "diff");
-    if (journal_load(tree_fd, &tree->journal)) return fault_os(fault, "read journal", "journal");
-    return 0;
+    *tree = (struct tree){.fd = tree_fd, .diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW)};
+    return tree->diff < 0 ? fault_os(fault, "open tree", "diff") : 0;
 }
 
 void tree_close(struct tree *tree) {
@@ -16,40 +14,60 @@ void tree_close(struct tree *tree) {
     journal_free(&tree->journal);
 }
 
-int tree_meta(const struct tree *tree, const char *path, const struct stat *st, enum owners owners,
-              struct meta *meta, int *fd, struct fault *fault) {
-    if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) {
-        *fd = open_beneath(tree->diff, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, false);
-        if (*fd < 0) return fault_os(fault, "open", path);
-    }
-    if (meta_read(*fd, st, owners, meta)) return fault_os(fault, "read metadata", path);
-    const struct meta *record = *fd < 0 ? journal_find(&tree->journal, path) : NULL;
+const struct journal *tree_journal(struct tree *tree, struct fault *fault) {
+    if (!tree->journal_loaded && journal_load(tree->fd, &tree->journal))
+        return fault_os(fault, "read journal", "journal"), NULL;
+    tree->journal_loaded = true;
+    return &tree->journal;
+}
+
+static bool holds_record(const struct stat *st) { return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode); }
+
+int tree_effective(struct tree *tree, const char *path, const struct stat *st, int fd, enum owners owners,
+                   struct meta *meta, struct fault *fault) {
+    if (meta_read(fd, st, owners, meta)) return fault_os(fault, "read metadata", path);
+    if (holds_record(st)) return 0;
+    const struct journal *journal = tree_journal(tree, fault);
+    if (!journal) return -1;
+    const struct meta *record = journal_find(journal, path);
     if (record && (record->mode & S_IFMT) == (st->st_mode & S_IFMT)) *meta = *record;
     return 0;
 }
 
+int tree_meta(struct tree *tree, const char *path, const struct stat *st, enum owners owners, struct meta *meta,
+              int *fd, struct fault *fault) {
+    if (holds_record(st)) {
+        *fd = open_beneath(tree->diff, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, false);
+        if (*fd < 0) return fault_os(fault, "open", path);
+    }
+    return tree_effective(tree, path, st, *fd, owners, meta, fault);
+}
+
 struct found {
-    char *name;
     struct stat st;
     struct meta meta;
 };
 
-static int tree_find(const struct tree *tree, const char *path, enum owners owners, struct found *found,
+static int tree_find(struct tree *tree, const char *path, enum owners owners, struct found *found,
                      struct fault *fault) {
     RB_FD at = open_beneath(tree->diff, path, O_PATH | O_NOFOLLOW, false), fd = -1;
     if (at < 0 || fstat(at, &found->st)) return fault_os(fault, "stat", path);
     return tree_meta(tree, path, &found->st, owners, &found->meta, &fd, fault);
 }
 
+static long long nanoseconds(struct timespec time) {
+    long long found;
+    if (__builtin_mul_overflow((long long)time.tv_sec, 1000000000LL, &found) ||
+        __builtin_add_overflow(found, time.tv_nsec, &found))
+        return time.tv_sec < 0 ? LLONG_MIN : LLONG_MAX; /* beyond the year 2262 */
+    return found;
+}
+
 static PyObject *stat_tuple(const struct found *found) {
     const struct stat *st = &found->st;
     const struct meta *meta = &found->meta;
-    long long mtime;
-    if (__builtin_mul_overflow((long long)st->st_mtim.tv_sec, 1000000000LL, &mtime) ||
-        __builtin_add_overflow(mtime, st->st_mtim.tv_nsec, &mtime))
-        mtime = st->st_mtim.tv_sec < 0 ? LLONG_MIN : LLONG_MAX; /* beyond the year 2262 */
     return Py_BuildValue("(IIIKLLKK)", meta->mode, meta->uid, meta->gid, (unsigned long long)meta->rdev,
-                         (long long)st->st_size, mtime, (unsigned long long)st->st_ino,
+                         (long long)st->st_size, nanoseconds(st->st_mtim), (unsigned long long)st->st_ino,
                          (unsigned long long)st->st_nlink);
 }
 
@@ -68,68 +86,45 @@ PyObject *rb_py_tree_stat(PyObject *self, PyObject *args) {
     return failed ? fault_raise(&fault) : stat_tuple(&found);
 }
 
-struct names {
-    struct found *items;
-    size_t count, room;
+struct contents {
+    struct names names;
+    struct found *found; /* as many */
     bool opaque;
 };
 
-static void names_free(struct names *names) {
-    for (size_t i = 0; i < names->count; i++) free(names->items[i].name);
-    free(names->items);
+static void contents_free(struct contents *contents) {
+    names_free(&contents->names);
+    free(contents->found);
 }
 
-static int found_order(const void *one, const void *other) {
-    return strcmp(((const struct found *)one)->name, ((const struct found *)other)->name);
-}
-
-static int names_add(struct names *names, const char *name) {
-    struct found *items = array_grow(names->items, names->count, &names->room, sizeof *items);
-    if (!items) return -1;
-    names->items = items;
-    items[names->count] = (struct found){.name = strdup(name)};
-    return items[names->count].name ? (names->count++, 0) : -1;
-}
-
-/* Takes `fd`, a directory; the names in it, sorted. */
-static int names_read(int fd, struct names *names) {
-    CLEANUP(close_dir) DIR *dir = fdopendir(fd);
-    struct dirent *entry;
-    if (!dir) return close(fd), -1;
-    while (errno = 0, (entry = readdir(dir))) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-        if (names_add(names, entry->d_name)) return -1;
-    }
-    if (errno) return -1;
-    if (names->count) qsort(names->items, names->count, sizeof *names->items, found_order);
-    return 0;
-}
-
-static int list_directory(int tree_fd, const char *path, enum owners owners, struct names *names,
+static int list_directory(int tree_fd, const char *path, enum owners owners, struct contents *contents,
                           struct fault *fault) {
     CLEANUP(tree_close) struct tree tree = {.diff = -1};
+    struct names *names = &contents->names;
     if (tree_open(&tree, tree_fd, fault)) return -1;
-    int fd = open_beneath(tree.diff, path, OPEN_DIR, false);
+    RB_FD fd = open_beneath(tree.diff, path, OPEN_DIR, false);
     if (fd < 0) return fault_os(fault, "open directory", path);
-    names->opaque = is_opaque(fd);
-    if (names_read(fd, names)) return fault_os(fault, "read directory", path);
+    contents->opaque = is_opaque(fd);
+    if (names_read(fd, 0, names) || !(contents->found = calloc(names->count + 1, sizeof *contents->found)))
+        return fault_os(fault, "read directory", path);
+    names_sort(names);
     for (size_t i = 0; i < names->count; i++) {
-        FREE char *child = path_join(path, names->items[i].name);
+        FREE char *child = path_join(path, name_at(names, i));
         if (!child) return fault_os(fault, "list", path);
-        if (tree_find(&tree, child, owners, &names->items[i], fault)) return -1;
+        if (tree_find(&tree, child, owners, &contents->found[i], fault)) return -1;
     }
     return 0;
 }
 
-static PyObject *names_list(const struct names *names) {
+static PyObject *contents_list(const struct contents *contents) {
+    const struct names *names = &contents->names;
     PyObject *list = PyList_New((Py_ssize_t)names->count);
     for (size_t i = 0; list && i < names->count; i++) {
-        const struct found *found = &names->items[i];
-        PyObject *stat = is_whiteout(&found->st) ? Py_NewRef(Py_None) : stat_tuple(found);
-        PyObject *item = stat ? Py_BuildValue("(yN)", found->name, stat) : NULL;
+        PyObject *stat = names->items[i].type == DT_WHT ? Py_NewRef(Py_None) : stat_tuple(&contents->found[i]);
+        PyObject *item = stat ? Py_BuildValue("(yN)", name_at(names, i), stat) : NULL;
         if (!item || PyList_SetItem(list, (Py_ssize_t)i, item)) Py_CLEAR(list);
     }
-    return list ? Py_BuildValue("(NN)", PyBool_FromLong(names->opaque), list) : NULL;
+    return list ? Py_BuildValue("(NN)", PyBool_FromLong(contents->opaque), list) : NULL;
 }
 
 PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
@@ -137,13 +132,67 @@ PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
     int tree_fd, failed;
     enum owners owners;
     struct fault fault = {0};
-    CLEANUP(names_free) struct names names = {0};
+    CLEANUP(contents_free) struct contents contents = {0};
     (void)self;
     if (!PyArg_ParseTuple(args, "iys", &tree_fd, &path, &name) || owners_parse(name, &owners)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    failed = list_directory(tree_fd, path, owners, &names, &fault);
+    failed = list_directory(tree_fd, path, owners, &contents, &fault);
     Py_END_ALLOW_THREADS
-    return failed ? fault_raise(&fault) : names_list(&names);
+    return failed ? fault_raise(&fault) : contents_list(&contents);
+}
+
+/* ---- a plain directory, packed: a build context may have a million files ---- */
+
+struct packed {
+    struct buffer names, stats;
+};
+
+static void packed_free(struct packed *packed) {
+    buffer_free(&packed->names);
+    buffer_free(&packed->stats);
+}
+
+static int pack_name(struct packed *packed, const char *name, const struct stat *st) {
+    uint64_t words[] = {st->st_mode, st->st_nlink, st->st_rdev, st->st_dev, st->st_ino, (uint64_t)st->st_size,
+                        (uint64_t)nanoseconds(st->st_mtim), (uint64_t)nanoseconds(st->st_ctim)};
+    if (buffer_add(&packed->names, name, strlen(name) + 1)) return -1;
+    return buffer_add(&packed->stats, words, sizeof words);
+}
+
+static int pack_directory(int root, const char *path, struct packed *directories, struct packed *others) {
+    CLEANUP(names_free) struct names names = {0};
+    RB_FD fd = open_beneath(root, path, OPEN_DIR, false);
+    if (fd < 0 || names_read(fd, 0, &names)) return -1;
+    names_sort(&names);
+    for (size_t i = 0; i < names.count; i++) {
+        struct stat st;
+        if (fstatat(fd, name_at(&names, i), &st, AT_SYMLINK_NOFOLLOW)) {
+            if (errno == ENOENT) continue; /* gone meanwhile */
+            return -1;
+        }
+        if (pack_name(S_ISDIR(st.st_mode) ? directories : others, name_at(&names, i), &st)) return -1;
+    }
+    return 0;
+}
+
+static PyObject *bytes_of(const struct buffer *buffer) {
+    return PyBytes_FromStringAndSize(buffer->bytes, (Py_ssize_t)buffer->size);
+}
+
+PyObject *rb_py_list_directory(PyObject *self, PyObject *args) {
+    const char *path;
+    int root, failed;
+    struct fault fault = {0};
+    CLEANUP(packed_free) struct packed directories = {0}, others = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iy", &root, &path)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = pack_directory(root, path, &directories, &others);
+    if (failed) fault_os(&fault, "read directory", path);
+    Py_END_ALLOW_THREADS
+    if (failed) return fault_raise(&fault);
+    return Py_BuildValue("(NNNN)", bytes_of(&directories.names), bytes_of(&directories.stats),
+                         bytes_of(&others.names), bytes_of(&others.stats));
 }
 
 static int open_leaf(int tree_fd, const char *path, int flags, const char *step, struct fault *fault) {
@@ -190,9 +239,9 @@ PyObject *rb_py_tree_open(PyObject *self, PyObject *args) {
 
 /* ---- sealing: what a step chmodded away from its own user stays readable and deletable ---- */
 
-static int seal_directory(const struct tree *tree, const char *path, struct fault *fault);
+static int seal_directory(struct tree *tree, const char *path, struct fault *fault);
 
-static int seal_entry(const struct tree *tree, int parent, const char *name, const char *path,
+static int seal_entry(struct tree *tree, int parent, const char *name, const char *path,
                       struct fault *fault) {
     struct stat st;
     struct meta meta;
@@ -208,15 +257,14 @@ static int seal_entry(const struct tree *tree, int parent, const char *name, con
     return S_ISDIR(st.st_mode) ? seal_directory(tree, path, fault) : 0;
 }
 
-static int seal_directory(const struct tree *tree, const char *path, struct fault *fault) {
+static int seal_directory(struct tree *tree, const char *path, struct fault *fault) {
     CLEANUP(names_free) struct names names = {0};
     RB_FD fd = open_beneath(tree->diff, path, OPEN_DIR, false);
-    int listed = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (listed < 0 || names_read(listed, &names)) return fault_os(fault, "read directory", path);
+    if (fd < 0 || names_read(fd, 0, &names)) return fault_os(fault, "read directory", path);
     for (size_t i = 0; i < names.count; i++) {
-        FREE char *child = path_join(path, names.items[i].name);
+        FREE char *child = path_join(path, name_at(&names, i));
         if (!child) return fault_os(fault, "seal", path);
-        if (seal_entry(tree, fd, names.items[i].name, child, fault)) return -1;
+        if (seal_entry(tree, fd, name_at(&names, i), child, fault)) return -1;
     }
     return 0;
 }

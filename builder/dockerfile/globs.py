@@ -19,6 +19,11 @@ def has_wildcards(pattern: str) -> bool:
     return bool(WILDCARDS.search(pattern))
 
 
+def is_suffix(pattern: str) -> bool:
+    """`**.txt` is "ends with .txt" in ignore rules: the reference does not ask for a whole component here."""
+    return pattern.startswith("**") and not has_wildcards(pattern[2:]) and pattern[2:3] not in ("", "/")
+
+
 def match(pattern: str, name: str) -> bool:
     """Whether all of `name` matches; raises DockerfileError, without a span, for a bad pattern."""
     return bool(compile_glob(pattern).fullmatch(name))

@@ -55,6 +55,10 @@ class Ignore:
     def _written(self) -> list[str]:
         return [f"!{rule.pattern}" if rule.includes else rule.pattern for rule in self._rules]
 
+    def groups(self) -> list[tuple[bool, list[str]]]:
+        """Neighbouring rules of one kind, in the order written: whether they include, and their patterns."""
+        return [(includes, [rule.pattern for rule in rules]) for includes, rules in groupby(self._rules, _includes)]
+
     def excluded(self, path: str) -> bool:
         return next((not includes for includes, regex in self._groups if regex.match(path)), False)
 
@@ -85,8 +89,7 @@ def _any_of(rules: Iterable[_Rule]) -> re.Pattern[str]:
 
 def _regex(pattern: str) -> str:
     globs.compile_glob(pattern)
-    if pattern.startswith("**") and not globs.has_wildcards(pattern[2:]) and pattern[2:3] != "/":
-        # `**.txt` is "ends with .txt": the reference does not ask for a whole component here.
+    if globs.is_suffix(pattern):
         return ".*" + re.escape(pattern[2:])
     expression = ""
     position = 0

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import stat
 from typing import TYPE_CHECKING
 
+from builder.errors import BuildError
+from builder.executor.members import Member
+from builder.snapshots.filetree import join
+from builder.sources import listing
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from builder.executor.select import Source
     from builder.snapshots.filetree import Entry
-    from builder.sources.context import ContextTree
+    from builder.sources.context import ContextTree, Folder
     from builder.sources.hashes import FileHashes
 
 
@@ -20,14 +28,23 @@ def content_parts(sources: Sequence[Source], context: ContextTree, hashes: FileH
 
 
 def _source_part(source: Source, context: ContextTree, hashes: FileHashes) -> list[object]:
+    """Of a directory a digest: it may hold a million files."""
     if not source.entry.is_dir:
         return ["file", source.name, *_entry_part(source.entry, context, hashes)]
-    first: dict[object, str] = {}
-    rows: list[object] = ["dir"]
-    for path, entry in source.members:
-        link = first.setdefault(entry.inode, path) if entry.is_file and entry.links > 1 else path
-        rows.append([path, "link", link] if link != path else [path, *_entry_part(entry, context, hashes)])
-    return rows
+    rows = [*_rows(source, context, hashes), *_links(source)]
+    return ["dir", hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()]
+
+
+def _rows(source: Source, context: ContextTree, hashes: FileHashes) -> Iterator[list[object]]:
+    """One for each member, or one for each directory that is copied with its files."""
+    pieces = source.members.pieces
+    contents = iter(hashes.contents(context, [piece for piece in pieces if not isinstance(piece, Member)]))
+    for piece in pieces:
+        if isinstance(piece, Member):
+            yield ["member", piece.path, *_entry_part(piece.entry, context, hashes)]
+        else:
+            mode = listing.mode_of(piece.row) if piece.path else 0  # of the source's top none is copied
+            yield ["folder", piece.path, mode, next(contents)]
 
 
 def _entry_part(entry: Entry, context: ContextTree, hashes: FileHashes) -> list[object]:
@@ -40,10 +57,51 @@ def _entry_part(entry: Entry, context: ContextTree, hashes: FileHashes) -> list[
     return [entry.mode]
 
 
+def _links(source: Source) -> Iterator[list[object]]:
+    """Which files are one: each further name with the first."""
+    first: dict[object, str] = {}
+    for path, identity in _linked(source):
+        known = first.setdefault(identity, path)
+        if known != path:
+            yield ["link", path, known]
+
+
+def _linked(source: Source) -> Iterator[tuple[str, object]]:
+    for piece in source.members.pieces:
+        if isinstance(piece, Member):
+            if piece.entry.is_file and piece.entry.links > 1:
+                yield piece.path, piece.entry.inode
+        elif piece.files.linked():
+            yield from (
+                (join(piece.path, os.fsdecode(name)), listing.inode_of(row))
+                for name, row in piece.files.each()
+                if stat.S_ISREG(listing.mode_of(row)) and listing.links_of(row) > 1
+            )
+
+
 def changed_since(sources: Sequence[Source], context: ContextTree) -> str | None:
     """The path of a file that is no longer as it was when it was selected, or None."""
     for source in sources:
-        for entry in (source.entry, *(member.entry for member in source.members)):
-            if not entry.is_dir and context.entry(entry.path) != entry:
-                return entry.path
+        pieces = (Member("", source.entry), *source.members.pieces)
+        for piece in pieces:
+            changed = _changed_entry(piece.entry, context) if isinstance(piece, Member) else _changed_in(piece, context)
+            if changed is not None:
+                return changed
     return None
+
+
+def _changed_entry(entry: Entry, context: ContextTree) -> str | None:
+    return None if entry.is_dir or context.entry(entry.path) == entry else entry.path
+
+
+def _changed_in(folder: Folder, context: ContextTree) -> str | None:
+    """What has come into the directory meanwhile is no change of what was copied."""
+    try:
+        now = context.read(folder.directory).files
+    except BuildError:
+        return folder.directory
+    if now == folder.files:
+        return None
+    rows = dict(now.each())
+    changed = (name for name, row in folder.files.each() if rows.get(name) != row)
+    return next((join(folder.directory, os.fsdecode(name)) for name in changed), None)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile.globs import match
 from builder.snapshots.filetree import join
+from builder.sources import listing
+from builder.sources.context import ContextTree, Folder
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -25,6 +27,38 @@ class Member(NamedTuple):
     entry: Entry
 
 
+class Members:
+    """Members of one source. Whole directories of a context stay packed until somebody asks for each file."""
+
+    def __init__(self, place: str, pieces: Sequence[Member | Folder]) -> None:
+        """`place` is that of the entries of the folders."""
+        self._place = place
+        self.pieces = pieces
+
+    def __len__(self) -> int:
+        return sum(1 if isinstance(piece, Member) else bool(piece.path) + piece.files.total for piece in self.pieces)
+
+    def __iter__(self) -> Iterator[Member]:
+        for piece in self.pieces:
+            if isinstance(piece, Member):
+                yield piece
+            else:
+                yield from self._unpacked(piece)
+
+    def _unpacked(self, folder: Folder) -> Iterator[Member]:
+        if folder.path:
+            yield Member(folder.path, listing.entry(self._place, folder.directory, folder.row))
+        for entry in listing.entries(self._place, folder.directory, folder.files):
+            yield Member(join(folder.path, entry.name), entry)
+
+
+def all_below(tree: FileTree, top: str, ignore: Ignore | None) -> Members:
+    """All below `top`; paths and `ignore` are relative to it."""
+    if isinstance(tree, ContextTree):
+        return Members(tree.root, tree.walk(top, exclude=ignore))
+    return Members("", list(members_below(tree, top, "", ignore)))
+
+
 def members_below(tree: FileTree, top: str, below: str, ignore: Ignore | None) -> Iterator[Member]:
     """All below `top`/`below`, a directory before its content; paths and `ignore` are relative to `top`."""
     for entry in tree.entries(join(top, below) if below else top):
@@ -38,20 +72,21 @@ def members_below(tree: FileTree, top: str, below: str, ignore: Ignore | None) -
             yield from inside
 
 
-def matching(tree: FileTree, top: str, pattern: str, ignore: Ignore | None) -> Iterator[Member]:
+def matching(tree: FileTree, top: str, pattern: str, ignore: Ignore | None) -> Members:
     """What `pattern` matches below `top`, directories whole, with the directories on the way. Links are not followed.
 
     `**` stands for any number of components (dockerfile-language 1.9, --parents).
     """
     parts = tuple(pattern.split("/")) if pattern else ()
     if not parts:
-        return members_below(tree, top, "", ignore)
-    return _matching(tree, top, "", parts, _closed(parts, {0}), ignore)
+        return all_below(tree, top, ignore)
+    place = tree.root if isinstance(tree, ContextTree) else ""
+    return Members(place, list(_matching(tree, top, "", parts, _closed(parts, {0}), ignore)))
 
 
 def _matching(
     tree: FileTree, top: str, below: str, parts: Sequence[str], positions: set[int], ignore: Ignore | None
-) -> Iterator[Member]:
+) -> Iterator[Member | Folder]:
     """`positions` in `parts` are where a match of `below` can go on."""
     for entry in candidates(
         tree, join(top, below) if below else top, [parts[number] for number in positions if number < len(parts)]
@@ -62,14 +97,25 @@ def _matching(
         excluded = ignore is not None and ignore.excluded(path)
         if excluded and not (entry.is_dir and ignore is not None and ignore.may_contain_included(path)):
             continue
-        inside: tuple[Member, ...] = ()
+        found: list[Member | Folder] = [Member(path, entry)]
         if entry.is_dir and complete:
-            inside = tuple(members_below(tree, top, path, ignore))
+            found = _whole(tree, top, Member(path, entry), ignore)
         elif entry.is_dir and following:
-            inside = tuple(_matching(tree, top, path, parts, following, ignore))
-        if inside or (complete and not excluded):
-            yield Member(path, entry)
-            yield from inside
+            found += _matching(tree, top, path, parts, following, ignore)
+        if (complete and not excluded) or _holds(found):
+            yield from found
+
+
+def _whole(tree: FileTree, top: str, directory: Member, ignore: Ignore | None) -> list[Member | Folder]:
+    """A directory and all in it."""
+    if isinstance(tree, ContextTree):
+        return [*tree.walk(top, directory.path, ignore)]
+    return [directory, *members_below(tree, top, directory.path, ignore)]
+
+
+def _holds(found: Sequence[Member | Folder]) -> bool:
+    """Whether there is anything in a directory, which is the first."""
+    return len(found) > 1 or (isinstance(found[0], Folder) and found[0].files.total > 0)
 
 
 def candidates(tree: FileTree, directory: str, parts: Iterable[str]) -> list[Entry]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 from builder.executor.copy_key import changed_since, content_parts
-from builder.executor.members import Member
+from builder.executor.members import Member, Members, all_below
 from builder.executor.select import Source
 from builder.graph.ops import ContextOp
 from builder.layers import place as layers_place
@@ -32,7 +32,7 @@ TOP = "top"  # what is copied lies under this name, whatever it is called where 
 def select(tree: FileTree, path: str, where: str) -> Source:
     """The file or directory that `path` names in `tree`, with all that is below. BuildError when there is none."""
     entry = find(tree, path, where)
-    return Source("", entry, tuple(_members(tree, entry.path, "")) if entry.is_dir else ())
+    return Source("", entry, all_below(tree, entry.path, None) if entry.is_dir else Members("", ()))
 
 
 def find(tree: FileTree, path: str, where: str = STAGE) -> Entry:
@@ -40,14 +40,6 @@ def find(tree: FileTree, path: str, where: str = STAGE) -> Entry:
     if entry is None:
         raise BuildError(f'"{path}": not found in {where}', hint="see source= of --mount")
     return entry
-
-
-def _members(tree: FileTree, top: str, below: str) -> Iterator[Member]:
-    for entry in tree.entries(join(top, below) if below else top):
-        path = join(below, entry.name)
-        yield Member(path, entry)
-        if entry.is_dir:
-            yield from _members(tree, top, path)
 
 
 def context_source(name: str, path: str, context: ContextTree) -> Source:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile.globs import match
 from builder.dockerfile.ignore import Ignore
 from builder.errors import BuildError
-from builder.executor.members import Member, candidates, matching, members_below
+from builder.executor.members import Members, all_below, candidates, matching
 from builder.executor.traps import ignored
 from builder.snapshots.filetree import join, resolve
 from builder.values import NamedTuple
@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
     name: str
     entry: Entry
-    members: tuple[Member, ...]
+    members: Members
     whole: bool = False
 
 
@@ -124,7 +124,7 @@ def _select_parents(
         entry = tree.entry(real)
         if entry is None:
             raise missing(base)
-        members = tuple(matching(tree, real, pattern, ignore))
+        members = matching(tree, real, pattern, ignore)
         if not members and not _WILD.search(pattern) and not _there(tree, join(real, pattern)):
             raise missing(join(base, pattern))
         if not members and _WILD.search(pattern):
@@ -143,7 +143,7 @@ def _source(
     entry = tree.entry(real)
     if entry is None:
         raise missing(path)
-    members = tuple(members_below(tree, real, "", ignore)) if entry.is_dir and listed else ()
+    members = all_below(tree, real, ignore) if entry.is_dir and listed else Members("", ())
     return Source(path.rpartition("/")[2], entry, members, entry.is_dir and not listed)
 
 

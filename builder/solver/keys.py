@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from builder.solver.protocols import Executor, R
 
 # Raised whenever the same key would mean another result: a change of execution or of the tree format.
-FORMAT = 2
+FORMAT = 3
 
 
 def combine(op: Op, parts: Sequence[object], input_keys: Sequence[str]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from _thread import allocate_lock
+from contextlib import contextmanager
+from threading import Semaphore
 from typing import TYPE_CHECKING
 
 from builder.errors import Cancelled, NotSupported
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 _AT_ONCE = 6
+_UNPACKED_AT_ONCE = 4
 _LOOK = 0.2  # seconds between two looks at whether the build was stopped
 
 
@@ -54,6 +58,7 @@ class BaseLayers:
         self._images: dict[str, Pinned] = {}
         self._guard = allocate_lock()
         self._locks: dict[str, LockType] = {}
+        self._room = Semaphore(at_once())
 
     def add(self, image: ResolvedImage, reference: Reference | None) -> None:
         self._images.setdefault(image.manifest, Pinned(reference, image.layers))
@@ -67,7 +72,7 @@ class BaseLayers:
         return [layer for layer in needed if not self._blobs.has(layer.descriptor.digest)]
 
     def brought(self, manifest: str, layers: Sequence[Layer], moved: Moved, stop: Flag) -> Iterator[Layer]:
-        """These layers of an image in their order, each as soon as it is in the store; several come at once.
+        """These layers of an image, each as soon as it is in the store; several come at once.
 
         Raises BuildError; then, and where the caller does not take them all, no transfer goes on.
         """
@@ -78,19 +83,24 @@ class BaseLayers:
             return
         from concurrent.futures import ThreadPoolExecutor
 
+        yield from (layer for layer in layers if layer.descriptor.digest not in absent)
         with ThreadPoolExecutor(min(_AT_ONCE, len(absent)), thread_name_prefix="pull") as pool:
             coming = {
-                digest: pool.submit(self._bring, reference, layer.descriptor, moved) for digest, layer in absent.items()
+                pool.submit(self._bring, reference, layer.descriptor, moved): digest for digest, layer in absent.items()
             }
             try:
-                for layer in layers:
-                    if future := coming.get(layer.descriptor.digest):
-                        _wait(future, stop)
-                    yield layer
+                for digest in _arriving(coming, stop):
+                    yield from (layer for layer in layers if layer.descriptor.digest == digest)
             except BaseException:
                 self._halt.raised = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    @contextmanager
+    def unpacking(self, diff_id: str) -> Iterator[None]:
+        """Nobody else in this process unpacks this layer meanwhile, and few unpack any."""
+        with self._lock(diff_id), self._room:
+            yield
 
     def _bring(self, reference: Reference, layer: Descriptor, moved: Moved) -> None:
         if mediatypes.may_be_absent(layer.media_type):
@@ -108,15 +118,19 @@ class BaseLayers:
             return self._locks.setdefault(digest, allocate_lock())
 
 
-def _wait(future: Future[None], stop: Flag) -> None:
-    from concurrent.futures import TimeoutError as NotYet
+def _arriving(coming: dict[Future[None], str], stop: Flag) -> Iterator[str]:
+    """The digests of what has come, as it comes."""
+    from concurrent.futures import FIRST_COMPLETED, wait
 
-    while True:
-        try:
-            future.result(_LOOK)
-            return
-        except NotYet:
-            if future.done():
-                raise
-            if stop.is_set():
-                raise Cancelled("the build was stopped") from None
+    while coming:
+        done, _ = wait(coming, _LOOK, FIRST_COMPLETED)
+        for future in [future for future in coming if future in done]:
+            future.result()
+            yield coming.pop(future)
+        if coming and not done and stop.is_set():
+            raise Cancelled("the build was stopped")
+
+
+def at_once() -> int:
+    """How many layers are unpacked at a time: more would only wait for each other's disk and memory."""
+    return min(len(os.sched_getaffinity(0)), _UNPACKED_AT_ONCE)

@@ -1,4 +1,7 @@
-"""A directory of this machine as a build context, seen through its ignore file; nothing is walked in advance."""
+"""A directory of this machine as a build context, seen through its ignore file; nothing is walked in advance.
+
+What was listed once stays so for the whole build: every step sees the same files, each looked at once.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,31 @@ import stat
 from typing import TYPE_CHECKING
 
 from builder import _native
+from builder.dockerfile import sieve
 from builder.errors import BuildError
-from builder.snapshots.filetree import Entry, join
+from builder.snapshots.filetree import join
+from builder.sources import listing
+from builder.values import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from builder.dockerfile.ignore import Ignore
+    from builder.dockerfile.sieve import Place
+    from builder.snapshots.filetree import Entry
+    from builder.sources.listing import Files, Listing
+
+
+class Folder(NamedTuple):
+    """A directory that is copied, with those of its files that are.
+
+    `path` is relative to where the walk began, "" is that itself; `directory` is relative to the context.
+    """
+
+    path: str
+    directory: str
+    row: bytes
+    files: Files
 
 
 class ContextTree:
@@ -20,85 +43,145 @@ class ContextTree:
     def __init__(self, root: str, ignore: Ignore) -> None:
         self.root = root
         self.ignore = ignore
-        self._listed: dict[str, list[Entry]] = {}  # of excluded directories, which are looked into to know them
+        self._listed: dict[str, Listing] = {}
         self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
         os.close(self._root_fd)
 
     def entry(self, path: str) -> Entry | None:
-        try:
-            found = os.lstat(os.path.join(self.root, path))
-        except (FileNotFoundError, NotADirectoryError):
+        found = self._stat(path)
+        if found is None or (path and self._hidden(path, found.st_mode)):
             return None
-        return None if path and self._hidden(path, found.st_mode) else self._describe(path, found)
+        return listing.entry(self.root, path, listing.row_of(found))
 
     def entries(self, path: str) -> list[Entry]:
-        return self._listed[path] if path in self._listed else self._list(path)
+        found = self.listing(path)
+        files = sifted(found.files, [self._place(path)])
+        directories = listing.entries(self.root, path, found.directories)
+        shown = (each for each in directories if not self._hidden(each.path, each.mode))
+        return sorted([*shown, *listing.entries(self.root, path, files)])
 
-    def _list(self, path: str) -> list[Entry]:
-        try:
-            with os.scandir(os.path.join(self.root, path)) as items:
-                found = [(join(path, item.name), item.stat(follow_symlinks=False)) for item in items]
-        except OSError as error:
-            raise unreadable(path, error) from error
-        return sorted(self._describe(child, info) for child, info in found if not self._hidden(child, info.st_mode))
+    def walk(self, top: str, below: str = "", exclude: Ignore | None = None) -> list[Folder]:
+        """The directory `top`/`below` and all that is in it, a directory before what it holds.
+
+        Paths and the patterns of `exclude` are relative to `top`. Directories that are excluded, here or by the
+        context, are there for what is included in them.
+        """
+        row = listing.row_of(os.lstat(join(top, below) or ".", dir_fd=self._root_fd))
+        places = [self._place(join(top, below) if below else top)]
+        if exclude:
+            places.append(_enter(sieve.start(exclude), below))
+        return _Walk(self, top).folders(below, row, places)
+
+    def listing(self, path: str) -> Listing:
+        if path not in self._listed:
+            self._listed[path] = self.read(path)
+        return self._listed[path]
+
+    def read(self, path: str) -> Listing:
+        """The directory as it is now, whatever the ignore file says."""
+        return listing.read(self._root_fd, path)
 
     def readlink(self, path: str) -> str:
-        return os.readlink(os.path.join(self.root, path))
+        return os.readlink(path, dir_fd=self._root_fd)
 
     def open(self, entry: Entry) -> int:
-        return _native.open_in_root(self._root_fd, os.fsencode(entry.path), os.O_RDONLY | os.O_NOFOLLOW)
+        return self.open_at(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
+
+    def open_at(self, path: str, flags: int) -> int:
+        return _native.open_in_root(self._root_fd, os.fsencode(path), flags)
 
     def descriptor(self, place: str) -> int:
         return self._root_fd
 
     def ignored(self, path: str) -> bool:
         """Whether `path` exists but the ignore file takes it out of the context."""
+        found = self._stat(path)
+        return found is not None and self._hidden(path, found.st_mode)
+
+    def _stat(self, path: str) -> os.stat_result | None:
         try:
-            found = os.lstat(os.path.join(self.root, path))
-        except OSError:
-            return False
-        return self._hidden(path, found.st_mode)
+            return os.lstat(path or ".", dir_fd=self._root_fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _place(self, path: str) -> Place:
+        return _enter(sieve.start(self.ignore), path)
 
     def _hidden(self, path: str, mode: int) -> bool:
-        return not self._shown(path, stat.S_ISDIR(mode))
-
-    def _shown(self, path: str, is_dir: bool) -> bool:
-        if not self.ignore.excluded(path):
-            return True
-        return is_dir and self.ignore.may_contain_included(path) and self._holds_included(path)
-
-    def _holds_included(self, directory: str) -> bool:
         """An excluded directory is there only for the sake of what is included below it."""
-        if directory not in self._listed:
-            self._listed[directory] = self._list(directory)
-        return bool(self._listed[directory])
-
-    def _describe(self, path: str, found: os.stat_result) -> Entry:
-        inode = (found.st_dev, found.st_ino)
-        times = (found.st_mtime_ns, found.st_ctime_ns)
-        # By position: a context may have a million files, and names cost twice the time.
-        return Entry(
-            path,
-            found.st_mode,
-            0,
-            0,
-            found.st_rdev,
-            found.st_size,
-            times[0],
-            inode,
-            found.st_nlink,
-            self.root,
-            times[1],
-        )
+        if not self.ignore.excluded(path):
+            return False
+        return not (stat.S_ISDIR(mode) and self.ignore.may_contain_included(path) and _holds(self.walk(path)))
 
 
-def unreadable(path: str, error: OSError) -> BuildError:
-    """The error for a file or directory of the context that is there and cannot be read."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    hint = "make it readable, or name it in .dockerignore" if isinstance(error, PermissionError) else None
-    return BuildError(f'cannot read "/{path}" of the build context: {reason}', hint=hint)
+def _enter(place: Place, path: str) -> Place:
+    for name in filter(None, path.split("/")):
+        place = place.enter(name)
+    return place
+
+
+class _Walk:
+    """From a directory down, without recursion: nothing limits the depth of a context."""
+
+    def __init__(self, tree: ContextTree, top: str) -> None:
+        self._tree = tree
+        self._top = top
+        self._found: list[Folder] = []
+        self._above: list[int] = []  # for each folder the number of the one that it is in
+        self._excluded: list[int] = []
+
+    def folders(self, below: str, row: bytes, places: list[Place]) -> list[Folder]:
+        todo = [(below, row, places, -1)]
+        while todo:
+            path, row, places, above = todo.pop()
+            if places[-1].excluded and self._found:
+                self._excluded.append(len(self._found))
+            directory = join(self._top, path) if path else self._top
+            listed = self._tree.listing(directory)
+            inner = self._inner(path, directory, listed.directories, places)
+            todo += [(*each, len(self._found)) for each in reversed(list(inner))]
+            self._found.append(Folder(path, directory, row, sifted(listed.files, places)))
+            self._above.append(above)
+        return self._without_hollow() if self._excluded else self._found
+
+    def _inner(
+        self, path: str, directory: str, inner: Files, places: Sequence[Place]
+    ) -> Iterator[tuple[str, bytes, list[Place]]]:
+        for raw, row in inner.each():
+            name = os.fsdecode(raw)
+            entered = [place.enter(name) for place in places]
+            if any(place.dead for place in entered):
+                continue
+            # What the context does not have, it does not have either where --exclude would take it out.
+            if len(entered) > 1 and entered[0].excluded and not _holds(self._tree.walk(join(directory, name))):
+                continue
+            yield join(path, name), row, entered
+
+    def _without_hollow(self) -> list[Folder]:
+        """Excluded folders in which nothing is included go; what they are in comes before them."""
+        held = [bool(folder.files.total) for folder in self._found]
+        gone = set(self._excluded)
+        for number in range(len(self._found) - 1, 0, -1):
+            if held[number]:
+                gone.discard(number)
+            if number not in gone:
+                held[self._above[number]] = True
+        return [folder for number, folder in enumerate(self._found) if number not in gone]
+
+
+def sifted(files: Files, places: Iterable[Place]) -> Files:
+    """Those that no place excludes."""
+    hidden: set[int] = set()
+    for place in places if files.total else ():
+        flipped = place.flipped(os.fsdecode(files.names))
+        hidden |= set(range(files.total)).difference(flipped) if place.excluded else set(flipped)
+    return files.at(hidden, kept=False) if hidden else files
+
+
+def _holds(folders: Sequence[Folder]) -> bool:
+    return len(folders) > 1 or folders[0].files.total > 0
 
 
 def open_context(root: str, ignore: Ignore, name: str = "build context") -> ContextTree:

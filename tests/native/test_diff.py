@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,42 @@ def test_equal_inode_numbers_of_two_file_systems_are_two_files(layers: Layers, t
     members = tars.describe(layers.pack([one, two], owners="recorded", layer=False))
 
     assert [(member[0], member[7]) for member in members] == [("a", ""), ("b", "a"), ("c", ""), ("d", "c")]
+
+
+@BOTH
+def test_one_inode_in_two_trees_of_a_view_is_two_files(layers: Layers, tmp_path: Path) -> None:
+    """Trees of a store share inodes to save copying; that is no hard link of the image's."""
+    names = (tars.file(b"a", b"1"), tars.hardlink(b"b", b"a"))
+    one = layers.unpack(tars.archive(*names), tmp_path / "1", owners="recorded")
+    two = layers.unpack(tars.archive(), tmp_path / "2", owners="recorded")
+    for name in ("c", "d"):
+        os.link(f"{one}/diff/a", f"{two}/diff/{name}")
+
+    members = tars.describe(layers.pack([one, two], owners="recorded", layer=False))
+
+    assert [(member[0], member[7]) for member in members] == [("a", ""), ("b", "a"), ("c", ""), ("d", "c")]
+
+
+@BOTH
+@pytest.mark.parametrize("made", [os.link, os.symlink], ids=["file", "symlink"])
+def test_a_link_out_of_the_tree_changes_nothing(
+    layers: Layers, made: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    """D-T3: the same tree gives the same layer, whether the store holds its files once or twice."""
+    upper = layers.unpack(tars.archive(*BASE), tmp_path / "upper", owners="recorded")
+    lower = layers.unpack(tars.archive(*BASE), tmp_path / "lower", owners="recorded")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for number, name in enumerate(("dir/a", "dir/sub/c", "top")):
+        if made is os.symlink:
+            for tree in (upper, lower):
+                os.unlink(f"{tree}/diff/{name}")
+                os.symlink("target", f"{tree}/diff/{name}")
+                os.utime(f"{tree}/diff/{name}", (1, 1), follow_symlinks=False)
+                os.utime(f"{tree}/diff/dir", (1, 1))
+        os.link(f"{upper}/diff/{name}", elsewhere / str(number), follow_symlinks=False)
+
+    assert tars.names(layers.pack([upper], [lower], owners="recorded", clamp=1)) == []
 
 
 @BOTH

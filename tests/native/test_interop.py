@@ -1,10 +1,8 @@
-"""Agreement with other programs: overlayfs, GNU tar, umoci; and a whole distribution there and back."""
+"""Agreement with GNU tar, and a whole distribution there and back. Overlayfs and umoci: `test_apply.py`."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import subprocess
 import sys
@@ -12,34 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.layers.pack import pack_diff
 from builder.layers.tree import Owners
 from builder.layers.unpack import unpack
 from tests.native.test_round_trip import everything
-from tests.support import tars
-from tests.support.overlay_changes import describe
+from tests.support import disk, tars
 from tests.support.tools import ROOT, need_tool
 from tests.support.trees import EACH_OWNERS, NATIVE
-
-
-@pytest.mark.parametrize("seed", range(0, 100, 25))
-def test_any_changes_through_overlay_apply_to_what_was_seen(seed: int, tmp_path: Path) -> None:
-    """F-T1: apply(base, diff) is the tree that the step saw, for three appliers; no whiteout of nothing."""
-    unshare = [need_tool("unshare"), "--user", "--map-root-user", "--mount"]
-    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this host gives no user namespace")
-
-    done = subprocess.run(
-        [*unshare, sys.executable, "-m", "tests.support.overlay_changes", tmp_path, str(seed), "25"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    if "mount overlay" in done.stderr:
-        pytest.skip("this kernel mounts no overlay in a user namespace")
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("form", ["gnu", "pax", "ustar", "v7", "oldgnu"])
@@ -61,7 +37,7 @@ def test_gnu_tar_and_we_read_alike(form: str, tmp_path: Path) -> None:
 
     tree = NATIVE.unpack(tar, tmp_path / "tree", owners="recorded")
 
-    assert describe(f"{tree}/diff") == describe(str(theirs))
+    assert disk.of_directory(f"{tree}/diff") == disk.of_directory(str(theirs))
 
 
 def test_gnu_tar_reads_what_we_write(tmp_path: Path) -> None:
@@ -70,80 +46,6 @@ def test_gnu_tar_reads_what_we_write(tmp_path: Path) -> None:
 
     assert done.stderr == b""
     assert len(done.stdout.splitlines()) == len(tars.describe(everything()))
-
-
-def put_blob(layout: Path, data: bytes, media_type: str) -> dict[str, object]:
-    digest = hashlib.sha256(data).hexdigest()
-    (layout / "blobs/sha256").mkdir(parents=True, exist_ok=True)
-    (layout / "blobs/sha256" / digest).write_bytes(data)
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-
-def make_layout(layout: Path, layers: list[tuple[str, bytes]]) -> None:
-    """An OCI layout with one image of gzipped layers, given by diff ID and bytes."""
-    prefix = "application/vnd.oci.image"
-    descriptors = [put_blob(layout, data, f"{prefix}.layer.v1.tar+gzip") for _, data in layers]
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [diff_id for diff_id, _ in layers]},
-    }
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": f"{prefix}.manifest.v1+json",
-        "config": put_blob(layout, json.dumps(config).encode(), f"{prefix}.config.v1+json"),
-        "layers": descriptors,
-    }
-    descriptor = put_blob(layout, json.dumps(manifest).encode(), f"{prefix}.manifest.v1+json")
-    descriptor["annotations"] = {"org.opencontainers.image.ref.name": "test"}
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [descriptor]}))
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-
-
-def test_umoci_unpacks_our_layers_to_our_view(tmp_path: Path) -> None:
-    """F-T1: a second implementation of whiteouts, links and times."""
-    umoci = need_tool("umoci")
-    base = NATIVE.unpack(
-        tars.archive(
-            tars.directory(b"d/", mtime=1),
-            tars.file(b"d/a", b"a", mtime=1),
-            tars.file(b"d/b", b"b", mtime=1),
-            tars.directory(b"d/sub/", mtime=1),
-            tars.file(b"d/sub/c", mtime=1),
-            tars.symlink(b"swap", b"d", mtime=1),
-        ),
-        tmp_path / "base",
-        owners="recorded",
-    )
-    upper = NATIVE.unpack(
-        tars.archive(
-            tars.directory(b"d/", mode=0o750, mtime=2),
-            tars.file(b"d/.wh.a"),
-            tars.directory(b"d/sub/", mtime=2),
-            tars.file(b"d/sub/.wh..wh..opq"),
-            tars.file(b"d/sub/new", b"new", mode=0o4755, mtime=2),
-            tars.hardlink(b"d/sub/new-2", b"d/sub/new"),
-            tars.directory(b"swap/", mtime=2),
-            tars.file(b"swap/x", mtime=2),
-        ),
-        tmp_path / "upper",
-        owners="recorded",
-    )
-    layers = []
-    for tree, lowers in ((base, []), (upper, [base])):
-        out = io.BytesIO()
-        layers.append((pack_diff(tree, lowers, out, owners="recorded", clamp=10).diff_id, out.getvalue()))
-    make_layout(tmp_path / "layout", layers)
-
-    subprocess.run(
-        [umoci, "unpack", "--rootless", "--image", f"{tmp_path}/layout:test", tmp_path / "bundle"],
-        check=True,
-        capture_output=True,
-    )
-
-    flat = NATIVE.unpack(NATIVE.pack([upper, base], owners="recorded", layer=False), tmp_path / "f", owners="recorded")
-    assert describe(f"{tmp_path}/bundle/rootfs") == describe(f"{flat}/diff")
 
 
 def distribution() -> bytes:

@@ -111,7 +111,7 @@ class _Packing:
         same = self.same_below(path, head, st)
         if not stat.S_ISDIR(st.st_mode):
             if not same:
-                self.write(path, head, st)
+                self.write(tree, path, head, st)
             return
         self.pending.append((path, head))
         if not same:
@@ -122,15 +122,15 @@ class _Packing:
 
     def same_below(self, path: bytes, head: Head, st: os.stat_result) -> bool:
         below = self.lower.owner(path) if self.layer else None
-        if below is None or (st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode) and self.names_of(st) > 1):
+        if below is None or (self.siblings(st) and not stat.S_ISDIR(st.st_mode)):
             return False
         return self.head(below, path) == head
 
-    def names_of(self, wanted: os.stat_result) -> int:
-        """How many names the tree has for a file; other trees may have more."""
+    def siblings(self, st: os.stat_result) -> bool:
+        """Whether the upper tree has more than one name of it; `st_nlink` counts names outside of it too."""
         top = self.upper.trees[0].path(b"")
-        found = (os.lstat(os.path.join(at, name)) for at, _, names in os.walk(top) for name in names)
-        return sum((st.st_dev, st.st_ino) == (wanted.st_dev, wanted.st_ino) for st in found)
+        walk = ((folder, name) for folder, folders, files in os.walk(top) for name in [*folders, *files])
+        return sum(os.path.samestat(os.lstat(os.path.join(*names)), st) for names in walk) > 1
 
     def head(self, tree: Tree, path: bytes) -> Head:
         disk = tree.path(path)
@@ -144,11 +144,9 @@ class _Packing:
         mtime = min(st.st_mtime_ns // 10**9, self.clamp)
         return Head(tree.meta(path), mtime, len(content), target, tree.xattrs(path), content)
 
-    def write(self, path: bytes, head: Head, st: os.stat_result) -> None:
+    def write(self, tree: Tree, path: bytes, head: Head, st: os.stat_result) -> None:
         self.flush()
-        owner = self.upper.owner(path)
-        assert owner
-        first = self.links.setdefault((owner.diff, st.st_dev, st.st_ino), path) if st.st_nlink > 1 else path
+        first = self.links.setdefault((tree.diff, st.st_dev, st.st_ino), path)
         self.parts += member(path, head, None if first == path else first)
 
     def flush(self) -> None:
