@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from builder.events import Flag
     from builder.executor.local import Result
+    from builder.layers.compress import Workers
     from builder.layers.tree import Owners
     from builder.oci.assemble import Layer
     from builder.snapshots.convert import Packing
@@ -31,16 +32,44 @@ class Packer:
         return [find_layer(self._store, name, packing) if name else None for name in snapshots]
 
     def pack(self, results: Sequence[Result], packing: Packing) -> list[Layer | None]:
-        """The layers of one chain of snapshots, several packed at a time.
+        """The layers of one chain of snapshots, several packed at a time; the first failure ends all.
 
         A layer that is known is taken only if it is of the very snapshot that the next one stands on: a
         step that was run twice may have made two different trees.
         """
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import ThreadPoolExecutor, as_completed
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="pack") as pool:
-            return list(pool.map(lambda result: self._pack_one(result, packing), results))
+        from builder.layers.compress import Workers
 
-    def _pack_one(self, result: Result, packing: Packing) -> Layer:
-        known = find_layer(self._store, result.id, packing)
-        return known or make_layer(self._store, result.id, result.snapshot, self._owners(), packing, self._cancelled)
+        stop = _Stop(self._cancelled)
+        with Workers() as workers, ThreadPoolExecutor(_layers_at_once(), thread_name_prefix="pack") as pool:
+            jobs = [pool.submit(self._pack_one, result, packing, workers, stop) for result in results]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+            except BaseException:
+                stop.failed = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return [job.result() for job in jobs]
+
+    def _pack_one(self, result: Result, packing: Packing, workers: Workers, stop: Flag) -> Layer:
+        return find_layer(self._store, result.id, packing) or make_layer(
+            self._store, result.id, result.snapshot, self._owners(), packing, stop, workers
+        )
+
+
+class _Stop:
+    """Ends the packing of all layers when the build is stopped or one of them failed."""
+
+    def __init__(self, cancelled: Flag) -> None:
+        self._cancelled = cancelled
+        self.failed = False
+
+    def is_set(self) -> bool:
+        return self.failed or self._cancelled.is_set()
+
+
+def _layers_at_once() -> int:
+    # Each reads and hashes in threads of its own, and holds some MiB; they compress with the same workers.
+    return min(len(os.sched_getaffinity(0)), 4)

@@ -118,13 +118,23 @@ bool xattrs_equal(const struct xattrs *one, const struct xattrs *other) {
     return true;
 }
 
+/* A user xattr takes write permission, which a file that the image has read-only gives its own user for a moment. */
+static int xattr_set(int fd, const char *name, const void *value, size_t size) {
+    struct stat st;
+    if (!fsetxattr(fd, name, value, size, 0)) return 0;
+    if (errno != EACCES || fstat(fd, &st) || fchmod(fd, (st.st_mode & 07777) | 0200)) return -1;
+    int failed = fsetxattr(fd, name, value, size, 0), saved = errno;
+    if (fchmod(fd, st.st_mode & 07777)) return -1;
+    return errno = saved, failed;
+}
+
 int xattrs_write(int fd, const struct xattrs *list) {
     for (size_t i = 0; i < list->count; i++) {
         const struct xattr *item = &list->items[i];
-        if (!fsetxattr(fd, item->name, item->value, item->size, 0)) continue;
+        if (!xattr_set(fd, item->name, item->value, item->size)) continue;
         if (strcmp(item->name, CAPABILITY)) return -1;
         /* No CAP_SETFCAP here, or a value this kernel does not know: carried all the same. */
-        if (fsetxattr(fd, CAPABILITY_XATTR, item->value, item->size, 0)) return -1;
+        if (xattr_set(fd, CAPABILITY_XATTR, item->value, item->size)) return -1;
     }
     return 0;
 }
@@ -170,7 +180,7 @@ static bool is_device(mode_t mode) { return S_ISCHR(mode) || S_ISBLK(mode); }
 
 static mode_t disk_bits(const struct meta *want, const struct stat *st, enum owners owners) {
     mode_t bits = want->mode & (is_device(want->mode) ? 0777 : 07777);
-    if (owners == OWNERS_RECORDED) bits |= S_ISDIR(st->st_mode) ? 0700 : 0600;
+    if (owners == OWNERS_RECORDED) bits |= S_ISDIR(st->st_mode) ? 0700 : 0400;
     return bits;
 }
 
@@ -178,7 +188,7 @@ static int record_write(int fd, const struct meta *want, mode_t disk) {
     char text[128];
     int size = snprintf(text, sizeof text, "%o %u %u %u:%u %o", want->mode, want->uid, want->gid,
                         major(want->rdev), minor(want->rdev), disk);
-    return fsetxattr(fd, STAT_XATTR, text, (size_t)size, 0);
+    return xattr_set(fd, STAT_XATTR, text, (size_t)size);
 }
 
 /* Refused by the kernel, a record makes it good. A device's record must, and stays root's so that it counts. */

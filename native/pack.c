@@ -180,7 +180,7 @@ static int count_level(struct pack *pack, struct level *level) {
 }
 
 /* Whether an inode has another name in the upper tree: 1, 0 or -1. st_nlink counts other trees' names too. */
-static int has_sibling(struct pack *pack, const struct stat *st) {
+static int has_sibling(struct pack *pack, const struct stat *st, const char *path) {
     CLEANUP(level_free) struct level top = {.path = ""};
     int depth = pack->depth;
     if (st->st_nlink < 2) return 0;
@@ -190,7 +190,8 @@ static int has_sibling(struct pack *pack, const struct stat *st) {
         if (count_level(pack, &top)) return -1;
         pack->depth = depth;
     }
-    return link_find(&pack->counts, st->st_ino, (uint32_t)st->st_dev)->name > 1;
+    const struct link *slot = link_slot(&pack->counts, st);
+    return slot ? slot->name > 1 : os_fault(pack, "remember link", path);
 }
 
 /* ---- entries ---- */
@@ -300,7 +301,7 @@ static int same_below(struct pack *pack, const struct level *level, const struct
     int same = S_ISREG(item->st.st_mode) ? same_content(item->fd, below.fd) : 1;
     if (same <= 0) return same ? os_fault(pack, "compare", item->path) : 0;
     /* A name of several would lose its siblings: links are told within one layer only. */
-    int sibling = has_sibling(pack, &item->st);
+    int sibling = has_sibling(pack, &item->st, item->path);
     return sibling < 0 ? -1 : !sibling;
 }
 

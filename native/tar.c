@@ -123,16 +123,10 @@ static int pax_xattrs(struct buffer *records, const struct xattrs *xattrs) {
 }
 
 static int put_pax(struct writer *writer, const struct buffer *records) {
-    struct header header = {.type = 'x'};
+    struct header header = {.name = "PaxHeaders/entry", .mode = "0000644", .uid = "0000000", .gid = "0000000",
+                            .mtime = "00000000000", .type = 'x', .major = "0000000", .minor = "0000000"};
     if (!records->size) return 0;
-    memcpy(header.name, "PaxHeaders/entry", 16);
-    octal(header.mode, sizeof header.mode, 0644);
-    octal(header.uid, sizeof header.uid, 0);
-    octal(header.gid, sizeof header.gid, 0);
     octal(header.size, sizeof header.size, (int64_t)records->size);
-    octal(header.mtime, sizeof header.mtime, 0);
-    octal(header.major, sizeof header.major, 0);
-    octal(header.minor, sizeof header.minor, 0);
     finish(&header);
     if (put(writer, (char *)&header, BLOCK) || put(writer, records->bytes, (int64_t)records->size)) return -1;
     return put_padding(writer, (int64_t)records->size);
@@ -213,15 +207,21 @@ static int put_data(struct writer *writer, int fd, int64_t size) {
     return 0;
 }
 
+/* 1 when the file has become shorter: to the kernel what follows its end is a hole like any other. */
+static int shrunk(int fd, int64_t size) {
+    struct stat st;
+    return fstat(fd, &st) ? -1 : st.st_size < size;
+}
+
 static int put_sparse(struct writer *writer, int fd, int64_t size) {
     for (int64_t at = 0, data, hole; at < size; at = hole) {
         data = lseek(fd, at, SEEK_DATA);
         if (data < 0 && errno != ENXIO) return -1;
         if (data < 0 || data > size) data = size;
         if (put(writer, NULL, data - at)) return -1;
-        hole = data < size ? lseek(fd, data, SEEK_HOLE) : size;
+        if (data == size) return shrunk(fd, size);
+        hole = lseek(fd, data, SEEK_HOLE);
         if (hole < 0 || hole > size) hole = size;
-        if (data == size) return 0;
         if (lseek(fd, data, SEEK_SET) < 0) return -1;
         int failed = put_data(writer, fd, hole - data);
         if (failed) return failed;

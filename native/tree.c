@@ -248,7 +248,7 @@ static int seal_entry(struct tree *tree, int parent, const char *name, const cha
     RB_FD fd = -1;
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW)) return fault_os(fault, "stat", path);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) return 0;
-    mode_t needed = S_ISDIR(st.st_mode) ? 0700 : 0600;
+    mode_t needed = S_ISDIR(st.st_mode) ? 0700 : 0400;
     if ((st.st_mode & needed) != needed) {
         if (fchmodat(parent, name, (st.st_mode & 07777) | needed, 0)) return fault_os(fault, "chmod", path);
         if (tree_meta(tree, path, &st, OWNERS_RECORDED, &meta, &fd, fault)) return -1;

@@ -54,7 +54,7 @@ MAY_IMPORT = {
 
 # Importing one of these costs a start more than the module that wants it does: they are imported where used.
 HEAVY = {
-    "argparse", "asyncio", "concurrent", "dataclasses", "datetime", "importlib.metadata", "inspect",
+    "argparse", "asyncio", "concurrent", "dataclasses", "datetime", "deflate", "importlib.metadata", "inspect",
     "logging", "pathlib", "random", "rich", "shutil", "subprocess", "tarfile", "tempfile", "typer",
     "urllib", "urllib3", "uuid", "zstandard",
 }  # fmt: skip

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-_MOST = 4  # pieces that wait, of 1 MiB as a rule
+_MOST = 2  # pieces that wait, of 1 MiB as a rule
 
 
 class Ahead:
@@ -66,7 +66,7 @@ class Ahead:
         error: BaseException | None = None
         try:
             for piece in self._pieces:
-                if not self._put(piece):
+                if piece and not self._put(piece):
                     return
         except BaseException as raised:  # noqa: BLE001 (carried to the thread that reads)
             error = raised

@@ -1,6 +1,7 @@
 """A tree becomes a layer: one streaming pass, hashed and compressed beside the reading.
 
-    T/diff ─► native.pack (thread) ─► queue ─► SHA-256: diff ID ─► compress (threads) ─► SHA-256: digest ─► out
+    T/diff ─► native.pack ─► pieces of 1 MiB ┬─► SHA-256 (thread): diff ID
+                                             └─► compress (threads) ─► SHA-256: digest, and out (thread)
 
 Order of the tar: depth first, the names of a directory by their bytes, its whiteouts before all else in it.
 """
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder import _native
 from builder.errors import ArchiveError
-from builder.layers.codec import compressor
+from builder.layers.compress import Member, Workers, press
+from builder.layers.lane import Lane
 from builder.layers.tree import open_tree
 from builder.layers.unpack import show_name
 from builder.values import NamedTuple
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from builder.layers.codec import Compression, Compressor, Writer
+    from builder.layers.codec import Compression, Writer
+    from builder.layers.compress import Press
     from builder.layers.tree import Owners
+
+    _Pack = Callable[[Callable[[bytes], object]], int]
 
 _WAITING = 4  # pieces of 1 MiB between the thread that reads and the one that hashes
 
@@ -49,30 +54,34 @@ def pack_diff(
     clamp: int,
     compression: Compression = "gzip",
     level: int | None = None,
-    threads: int | None = None,
+    workers: Workers | None = None,
 ) -> Packed:
     """Write the layer that turns the merged view of `lowers` (topmost first) into that with `tree` on top.
 
     An entry that the lower view has already, the same in all that a tar says, is left out; no entries means
     that nothing changed (an empty archive is still written). No mtime is later than `clamp`, in seconds.
     The bytes depend on nothing else: not on threads, machine, user or tier. ArchiveError for what no layer
-    can hold (a name that begins with `.wh.`), OSError when reading or writing fails.
+    can hold (a name that begins with `.wh.`), OSError when reading fails, and whatever `out` raises: it is
+    called by another thread, and no more once this has returned or raised. Without `workers` it has its own.
     """
-    return _pack([tree], lowers, out, owners, clamp, layer=True, squeeze=compressor(compression, level, threads))
+    with ExitStack() as stack, _packing([tree], lowers, owners, clamp, layer=True) as pack:
+        make = press(compression, level)
+        if make is None:
+            return _store(pack, out)
+        return _compress(pack, out, make, workers or stack.enter_context(Workers()))
 
 
 def pack_view(trees: Sequence[str], out: Writer, *, owners: Owners, clamp: int) -> Packed:
     """Write the merged view of `trees` (topmost first) as one plain tar."""
-    return _pack(trees, [], out, owners, clamp, layer=False, squeeze=compressor("none"))
+    with _packing(trees, [], owners, clamp, layer=False) as pack:
+        return _store(pack, out)
 
 
 @contextmanager
 def view_tar(trees: Sequence[str], *, owners: Owners, clamp: int) -> Iterator[BinaryIO]:
     """The tar of `pack_view` as a stream to read, once and forwards."""
-    fds: list[int] = []
-    try:
-        fds.extend(map(open_tree, trees))
-        source = _Source(lambda put: _native.pack(fds, [], put, owners, clamp, False))
+    with _packing(trees, [], owners, clamp, layer=False) as pack:
+        source = _Source(pack)
         try:
             yield _stream(source)
             for _ in source:
@@ -80,51 +89,62 @@ def view_tar(trees: Sequence[str], *, owners: Owners, clamp: int) -> Iterator[Bi
             source.check()
         finally:
             source.close()
-    finally:
-        for fd in fds:
-            os.close(fd)
 
 
-def _pack(
-    uppers: Sequence[str],
-    lowers: Sequence[str],
-    out: Writer,
-    owners: Owners,
-    clamp: int,
-    *,
-    layer: bool,
-    squeeze: Compressor,
-) -> Packed:
-    fds: list[int] = []
-    try:
-        fds.extend(map(open_tree, uppers))
-        fds.extend(map(open_tree, lowers))
-        upper_fds, lower_fds = fds[: len(uppers)], fds[len(uppers) :]
-        source = _Source(lambda put: _native.pack(upper_fds, lower_fds, put, owners, clamp, layer))
-        return _write(source, out, squeeze)
-    finally:
-        squeeze.close()
-        for fd in fds:
-            os.close(fd)
+@contextmanager
+def _packing(
+    uppers: Sequence[str], lowers: Sequence[str], owners: Owners, clamp: int, *, layer: bool
+) -> Iterator[_Pack]:
+    """`native.pack` of open trees: give it what takes the pieces, and it returns the number of entries."""
+    with ExitStack() as stack:
+        upper_fds, lower_fds = ([_opened(tree, stack) for tree in trees] for trees in (uppers, lowers))
+
+        def pack(put: Callable[[bytes], object]) -> int:
+            try:
+                return _native.pack(upper_fds, lower_fds, put, owners, clamp, layer)
+            except ValueError as error:
+                if len(error.args) != 2:
+                    raise
+                reason, path = error.args
+                raise ArchiveError(f"{show_name(path)}: {reason}") from error
+
+        yield pack
 
 
-def _write(source: _Source, out: Writer, squeeze: Compressor) -> Packed:
+def _opened(tree: str, stack: ExitStack) -> int:
+    fd = open_tree(tree)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _store(pack: _Pack, out: Writer) -> Packed:
+    plain = _Tally()
+    with Lane("hash", plain.add) as hashing, Lane("write", out.write) as writing:
+
+        def put(piece: bytes) -> None:
+            hashing.put(piece)
+            writing.put(piece)
+
+        entries = pack(put)
+    return Packed(plain.digest(), plain.digest(), plain.size, plain.size, entries)
+
+
+def _compress(pack: _Pack, out: Writer, make: Press, workers: Workers) -> Packed:
     plain, written = _Tally(), _Tally()
-    try:
-        for data in source:
-            plain.add(data)
-            _emit(squeeze.compress(data), written, out)
-        source.check()
-        _emit(squeeze.finish(), written, out)
-    finally:
-        source.close()
-    return Packed(plain.digest(), written.digest(), written.size, plain.size, source.entries)
 
+    def write(member: Member) -> None:
+        blob = member.take()
+        written.add(blob)
+        out.write(blob)
 
-def _emit(data: bytes, written: _Tally, out: Writer) -> None:
-    if data:
-        written.add(data)
-        out.write(data)
+    with Lane("hash", plain.add) as hashing, Lane("write", write, Member.drop, workers.most) as writing:
+
+        def put(piece: bytes) -> None:
+            hashing.put(piece)
+            writing.put(workers.submit(make, piece))
+
+        entries = pack(put)
+    return Packed(plain.digest(), written.digest(), written.size, plain.size, entries)
 
 
 class _Tally:
@@ -145,7 +165,7 @@ class _Tally:
 class _Source:
     """A thread that packs; iterate over it for the pieces, once."""
 
-    def __init__(self, pack: Callable[[Callable[[bytes], object]], int]) -> None:
+    def __init__(self, pack: _Pack) -> None:
         import queue
         import threading
 
@@ -167,9 +187,6 @@ class _Source:
     def check(self) -> None:
         """Wait for the thread and raise what went wrong in it. Call it after the last piece."""
         self._thread.join()
-        if isinstance(self._error, ValueError) and len(self._error.args) == 2:
-            reason, path = self._error.args
-            raise ArchiveError(f"{show_name(path)}: {reason}") from self._error
         if self._error is not None:
             raise self._error
 

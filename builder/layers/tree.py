@@ -11,11 +11,12 @@ Regular files and directories carry the difference in the xattr `user.rbuild.sta
     mode SP uid SP gid SP major:minor SP diskmode          (modes octal with the type bits)
 
 `diskmode` is what was on disk when the record was made: when the permission bits on disk differ from it,
-a step has chmodded the file since, and the bits on disk win. A device node that may not be made is an
-empty regular file whose record has the true type.
+a step has chmodded the file since, and the bits on disk win. A chmod to the very bits on disk leaves no trace:
+in a tree of recorded owners these are more than the image says where its owner might not read a file or not
+use a directory. A device node that may not be made is an empty regular file whose record has the true type.
 
 Owners "recorded": everything on disk belongs to one user, no record means 0:0, and directories have
-u+rwx and files u+rw on disk. Owners "real": no record means what `stat` says, and a record counts only
+u+rwx and files u+r on disk. Owners "real": no record means what `stat` says, and a record counts only
 on files of uid 0, because a step's own user could write one.
 """
 

@@ -16,13 +16,15 @@ from builder.values import NamedTuple
 if TYPE_CHECKING:
     from builder.events import Flag
     from builder.layers.codec import Compression
+    from builder.layers.compress import Workers
     from builder.layers.tree import Owners
     from builder.snapshots.snapshot import Snapshot
     from builder.store.blobs import Ingest
     from builder.store.store import Store
 
-# Part of every record's key: raised whenever the same tree would give other bytes.
-FORMAT = 1
+# Part of every record's key: raised whenever the same tree would give other bytes, and so whenever another
+# version of a compressing library is pinned that gives others (the golden digests tell).
+FORMAT = 2
 
 _UNCHANGED = "unchanged"  # the id, in records, of every tree that changes nothing
 _MEDIA_TYPES = {"gzip": mediatypes.LAYER_GZIP, "zstd": mediatypes.LAYER_ZSTD, "none": mediatypes.LAYER}
@@ -48,13 +50,21 @@ def find_layer(store: Store, snapshot: str, packing: Packing) -> Layer | None:
     return Layer(descriptor, str(record["diff_id"]))
 
 
-def make_layer(store: Store, name: str, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag) -> Layer:
+def make_layer(
+    store: Store,
+    name: str,
+    snapshot: Snapshot,
+    owners: Owners,
+    packing: Packing,
+    cancelled: Flag,
+    workers: Workers | None = None,
+) -> Layer:
     """Pack the topmost tree of `snapshot` against those below it, into the store's blobs.
 
     A tree in which nothing changed is packed once for all.
     """
     names = [name] if os.listdir(f"{snapshot.trees[0]}/diff") else [name, _UNCHANGED]
-    layer = find_layer(store, names[-1], packing) or _pack(store, snapshot, owners, packing, cancelled)
+    layer = find_layer(store, names[-1], packing) or _pack(store, snapshot, owners, packing, cancelled, workers)
     for known in names:
         remember_layer(store, known, packing, layer)
     return layer
@@ -66,7 +76,9 @@ def remember_layer(store: Store, snapshot: str, packing: Packing, layer: Layer) 
     store.records.put(_key(snapshot, packing), record)
 
 
-def _pack(store: Store, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag) -> Layer:
+def _pack(
+    store: Store, snapshot: Snapshot, owners: Owners, packing: Packing, cancelled: Flag, workers: Workers | None
+) -> Layer:
     from builder.layers.pack import pack_diff
 
     with store.blobs.ingest(hashed=False) as ingest:
@@ -77,6 +89,7 @@ def _pack(store: Store, snapshot: Snapshot, owners: Owners, packing: Packing, ca
             owners=owners,
             clamp=packing.epoch,
             compression=packing.compression,
+            workers=workers,
         )
         descriptor = ingest.commit(packing.media_type, packed.digest, packed.size)
     return Layer(descriptor, packed.diff_id)

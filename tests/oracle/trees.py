@@ -91,11 +91,11 @@ def write_meta(path: bytes, want: Meta, owners: Owners) -> None:
     is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
     bits = stat.S_IMODE(want.mode) & (0o777 if is_device else 0o7777)
     if owners == "recorded":
-        bits |= 0o700 if is_directory else 0o600
+        bits |= 0o700 if is_directory else 0o400
     os.chmod(path, bits)
     disk = os.lstat(path).st_mode
     if refused or disk != want.mode:
-        os.setxattr(path, STAT_XATTR, want.encode() + b" %o" % disk)
+        _setxattr(path, STAT_XATTR, want.encode() + b" %o" % disk)
 
 
 def write_node_meta(path: bytes, want: Meta, owners: Owners) -> bool:
@@ -112,11 +112,21 @@ def write_node_meta(path: bytes, want: Meta, owners: Owners) -> bool:
 def write_xattrs(path: bytes, xattrs: dict[str, bytes]) -> None:
     for name, value in xattrs.items():
         try:
-            os.setxattr(path, name, value)
+            _setxattr(path, name, value)
         except OSError:
             if name != CAPABILITY:
                 raise
-            os.setxattr(path, CAPABILITY_XATTR, value)
+            _setxattr(path, CAPABILITY_XATTR, value)
+
+
+def _setxattr(path: bytes, name: str, value: bytes) -> None:
+    """Which takes write permission."""
+    mode = stat.S_IMODE(os.lstat(path).st_mode)
+    os.chmod(path, mode | 0o200)
+    try:
+        os.setxattr(path, name, value)
+    finally:
+        os.chmod(path, mode)
 
 
 def _chown(path: bytes, want: Meta) -> bool:

@@ -22,7 +22,7 @@ LARGE = [
 # Bytes of memory an entry: with a million of them, under the bound.
 EACH = 96
 AHEAD = 48 * MIB
-CHANCE = 2 * MIB  # how many pieces wait at most at once
+CHANCE = 8 * MIB  # whether, for a moment, all pieces of the queues of layers/unpack.py wait, or none
 
 
 def one_file(tree: Path, size: int) -> Path:

@@ -1,11 +1,14 @@
-"""OCI layouts by hand, for programs that are given layers to read."""
+"""OCI layouts: written by hand, for programs that are given layers to read, and read."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from builder.layers.codec import decompressed, sniff
 from builder.oci import mediatypes
 
 _PREFIX = "application/vnd.oci.image"
@@ -37,3 +40,25 @@ def _put(layout: Path, data: bytes, media_type: str) -> dict[str, object]:
     (layout / "blobs/sha256").mkdir(parents=True, exist_ok=True)
     (layout / "blobs/sha256" / digest).write_bytes(data)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+
+class Read(NamedTuple):
+    """The one image of a layout: its documents, its blobs as they are, its layers as plain tars."""
+
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+    blobs: dict[str, bytes]
+    tars: list[bytes]
+
+
+def read_layout(layout: Path) -> Read:
+    blobs = {f"sha256:{path.name}": path.read_bytes() for path in layout.glob("blobs/sha256/*")}
+    (named,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+    manifest = json.loads(blobs[named["digest"]])
+    config = json.loads(blobs[manifest["config"]["digest"]])
+    return Read(manifest, config, blobs, [_plain(blobs[layer["digest"]]) for layer in manifest["layers"]])
+
+
+def _plain(layer: bytes) -> bytes:
+    reader = decompressed(io.BytesIO(layer), name=sniff(layer[:512]))
+    return b"".join(iter(lambda: reader.read(1 << 20), b""))

@@ -10,27 +10,26 @@ from builder.dockerfile import globs
 from builder.dockerfile.ignore import Ignore, clean, parse_ignore, read_patterns
 from builder.errors import DockerfileError
 
+RULES = [
+    (["a"], ["a", "a/b", "a/b/c"], ["b/a", "ab"]),
+    (["*.o"], ["x.o", "x.o/y"], ["a/x.o", "x.oo"]),
+    (["**/*.o"], ["x.o", "a/x.o", "a/b/x.o/c"], ["x.oo"]),
+    (["a/**/b"], ["a/b", "a/x/b", "a/x/y/b"], ["a", "a/xb"]),
+    (["a/**"], ["a/b", "a/b/c"], ["a"]),
+    (["**.txt"], ["a.txt", "b/a.txt"], ["a.txt2"]),
+    (["a?c/[x-z]"], ["abc/y", "abc/y/z"], ["a/c/y", "abc/w"]),
+    (["a\\*"], ["a*"], ["ab"]),
+    (["", "  "], [], ["a"]),
+    (["/../a"], [], ["a"]),
+    ([r"a[^b]"], ["ac"], ["ab"]),
+    (["a", "!a/b"], ["a", "a/c"], ["a/b", "a/b/c"]),
+    (["!a", "a"], ["a"], []),
+    (["*", "!keep", "keep/not"], ["x", "keep/not", "keep/not/y"], ["keep", "keep/this"]),
+    (["**", "!**/*.md"], ["a", "a/b"], ["x.md", "a/x.md"]),
+]
 
-@pytest.mark.parametrize(
-    ("patterns", "excluded", "included"),
-    [
-        (["a"], ["a", "a/b", "a/b/c"], ["b/a", "ab"]),
-        (["*.o"], ["x.o", "x.o/y"], ["a/x.o", "x.oo"]),
-        (["**/*.o"], ["x.o", "a/x.o", "a/b/x.o/c"], ["x.oo"]),
-        (["a/**/b"], ["a/b", "a/x/b", "a/x/y/b"], ["a", "a/xb"]),
-        (["a/**"], ["a/b", "a/b/c"], ["a"]),
-        (["**.txt"], ["a.txt", "b/a.txt"], ["a.txt2"]),
-        (["a?c/[x-z]"], ["abc/y", "abc/y/z"], ["a/c/y", "abc/w"]),
-        (["a\\*"], ["a*"], ["ab"]),
-        (["", "  "], [], ["a"]),
-        (["/../a"], [], ["a"]),
-        ([r"a[^b]"], ["ac"], ["ab"]),
-        (["a", "!a/b"], ["a", "a/c"], ["a/b", "a/b/c"]),
-        (["!a", "a"], ["a"], []),
-        (["*", "!keep", "keep/not"], ["x", "keep/not", "keep/not/y"], ["keep", "keep/this"]),
-        (["**", "!**/*.md"], ["a", "a/b"], ["x.md", "a/x.md"]),
-    ],
-)
+
+@pytest.mark.parametrize(("patterns", "excluded", "included"), RULES)
 def test_rules(patterns: list[str], excluded: list[str], included: list[str]) -> None:
     """The last rule that matches a path, or a directory above it, decides."""
     ignore = Ignore(patterns)
@@ -38,17 +37,17 @@ def test_rules(patterns: list[str], excluded: list[str], included: list[str]) ->
     assert [path for path in excluded + included if ignore.excluded(path)] == excluded
 
 
-@pytest.mark.parametrize(
-    ("patterns", "worth", "pruned"),
-    [
-        (["a"], [], ["a", "a/b"]),
-        (["*", "!a/b"], ["a", "a/b", "a/b/c"], ["b", "ab", "a/c"]),
-        (["*", "!a*/b"], ["a", "ax"], ["b", "ax/c"]),
-        (["*", "!**/x"], ["a", "a/b/c"], []),
-        (["*", "!a/**/x"], ["a", "a/b"], ["b"]),
-        (["*", "![ab]/x"], ["a", "c"], []),
-    ],
-)
+PRUNING = [
+    (["a"], [], ["a", "a/b"]),
+    (["*", "!a/b"], ["a", "a/b", "a/b/c"], ["b", "ab", "a/c"]),
+    (["*", "!a*/b"], ["a", "ax"], ["b", "ax/c"]),
+    (["*", "!**/x"], ["a", "a/b/c"], []),
+    (["*", "!a/**/x"], ["a", "a/b"], ["b"]),
+    (["*", "![ab]/x"], ["a", "c"], []),
+]
+
+
+@pytest.mark.parametrize(("patterns", "worth", "pruned"), PRUNING)
 def test_pruning(patterns: list[str], worth: list[str], pruned: list[str]) -> None:
     """A directory is skipped whole only when no `!` rule can match below it."""
     ignore = Ignore(patterns)
