@@ -143,11 +143,12 @@ def pack(
     """
 
 def place(
-    entries: Sequence[tuple[object, ...]], tree_fd: int, owners: str, source: str
-) -> list[tuple[bytes, int, int, int, int, int]]:
-    """Create `entries` (see `builder.layers.place.Entry`) in T/diff, in order.
+    entries: Sequence[tuple[object, ...]], tree_fd: int, owners: str, source: str, trees: Sequence[int], lent: bytes
+) -> None:
+    """Create `entries` (see `builder.layers.place.Entry`) in T/diff, in order, and rewrite T/journal.
 
     `source` says what the entries' src_fd are: "context" (plain directories) or "tree" (descriptors of T).
-    Returns what the journal must say of the symlinks and FIFOs made, (path, mode, uid, gid, major, minor),
-    mode 0 for "no record". The GIL is released once for the whole batch.
+    `trees` are what entries of kind "subtree" are read from, topmost first: those of which the directory takes part
+    in the merge; the byte of `lent` for each is not 0 where a file that needs no change may be linked instead of
+    copied. The GIL is released once for the whole batch.
     """

@@ -69,6 +69,7 @@ struct xattr {
 struct xattrs {
     struct xattr *items;
     size_t count, room;
+    bool others; /* that are neither carried nor ours nor overlayfs's */
     bool recorded; /* of those read: the file has a record of its metadata */
 };
 int owners_parse(const char *name, enum owners *owners); /* sets ValueError */
@@ -209,6 +210,21 @@ void doors_free(struct doors *doors);
 int doors_names(const struct doors *doors, struct names *names); /* sorted; whiteouts too */
 /* 1 and where `name` shows; 0: nowhere */
 int doors_find(const struct doors *doors, const char *name, struct stat *st, const struct door **door);
+
+/* ---- inodes.c: which files of a tree are one ---- */
+struct inode_name {
+    int tree;
+    dev_t device;
+    ino_t inode;
+    char *path;
+};
+struct inodes { /* open addressing */
+    struct inode_name *slots;
+    size_t count, room;
+};
+/* The first path of this inode in `*first`, or NULL when this is it. */
+int inodes_seen(struct inodes *inodes, int tree, const struct stat *st, const char *path, const char **first);
+void inodes_free(struct inodes *inodes);
 
 /* ---- tar.c: the writer; tarread.c: the reader ---- */
 #define BLOCK 512

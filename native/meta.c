@@ -85,7 +85,10 @@ static int xattr_read(int fd, const char *name, struct xattrs *carried) {
     if (!strcmp(name, "user.overlay.redirect") || !strcmp(name, "user.overlay.metacopy"))
         return errno = EOPNOTSUPP, -1;
     if (!strcmp(name, STAT_XATTR)) carried->recorded = true;
-    if (!recorded && !xattr_carried(name)) return 0;
+    if (!recorded && !xattr_carried(name)) {
+        carried->others |= !starts(name, "user.overlay.") && !starts(name, "user.rbuild.");
+        return 0;
+    }
     if (xattr_get(fd, name, &value)) return -1;
     return xattrs_add(carried, recorded ? CAPABILITY : name, value.bytes, value.size);
 }

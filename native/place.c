@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
+#define MAX_DEPTH 4000
+#define OPEN_DEPTH 64 /* directories of so many levels stay open; those further up are opened again */
+
 struct item {
     const char *kind, *path, *src, *extra;
     Py_ssize_t extra_size;
@@ -23,34 +26,47 @@ struct source {
 struct place {
     struct item *items;
     size_t count;
-    struct tree tree;
-    enum owners owners;
-    bool from_trees;
+    int diff;
+    struct sink sink;
+    bool from_trees, no_clone;
     struct source *sources;
     size_t sources_count, sources_room;
-    int parent;
-    char *parent_path;
-    struct directories directories;
-    struct journal changes;
+    /* the directory of the last source: files of one follow each other */
+    int door;
+    struct tree *door_tree;
+    char *door_path;
+    struct view view; /* what subtrees are read from */
+    const char *lent; /* for each of its trees, whether its files may be linked */
+    struct inodes inodes;
+    int depth;
     struct fault fault;
 };
 struct origin { /* what the source says of an entry */
-    struct stat st;
+    int door; /* the open directory that it is in */
+    const char *name, *path;
+    struct stat st; /* mode 0: not asked for yet */
     struct meta meta;
     struct xattrs xattrs;
-    int fd;
-    struct tree *tree;
+    int fd; /* of a regular file or directory */
 };
+
+static void enter_door(struct place *place, int fd, struct tree *tree, char *path) {
+    rb_close_fd(&place->door);
+    free(place->door_path);
+    place->door = fd;
+    place->door_tree = tree;
+    place->door_path = path;
+}
 
 static void place_free(struct place *place) {
     for (size_t i = 0; i < place->sources_count; i++) tree_close(&place->sources[i].tree);
     free(place->sources);
     free(place->items);
-    tree_close(&place->tree);
-    rb_close_fd(&place->parent);
-    free(place->parent_path);
-    directories_free(&place->directories);
-    journal_free(&place->changes);
+    rb_close_fd(&place->diff);
+    sink_free(&place->sink);
+    enter_door(place, -1, NULL, NULL);
+    view_close(&place->view);
+    inodes_free(&place->inodes);
 }
 
 static void origin_free(struct origin *origin) {
@@ -58,8 +74,8 @@ static void origin_free(struct origin *origin) {
     xattrs_free(&origin->xattrs);
 }
 
-static int os_fault(struct place *place, const char *step, const struct item *item) {
-    return fault_os(&place->fault, step, item->path);
+static int os_fault(struct place *place, const char *step, const char *path) {
+    return fault_os(&place->fault, step, path);
 }
 
 /* ---- sources ---- */
@@ -72,69 +88,71 @@ static struct tree *source_tree(struct place *place, const struct item *item) {
     for (size_t i = 0; i < place->sources_count; i++)
         if (place->sources[i].fd == item->src_fd) return &place->sources[i].tree;
     struct source *sources = array_grow(place->sources, place->sources_count, &place->sources_room, sizeof *sources);
-    if (!sources) return os_fault(place, "allocate", item), NULL;
+    if (!sources) return os_fault(place, "allocate", item->path), NULL;
+    enter_door(place, -1, NULL, NULL); /* the trees may have moved */
     place->sources = sources;
     struct source *source = &sources[place->sources_count++];
     *source = (struct source){.fd = item->src_fd, .tree = {.diff = -1}};
     if (is_tree(place, item)) return tree_open(&source->tree, item->src_fd, &place->fault) ? NULL : &source->tree;
     source->tree.diff = fcntl(item->src_fd, F_DUPFD_CLOEXEC, 0);
-    return source->tree.diff < 0 ? (os_fault(place, "open source", item), NULL) : &source->tree;
+    return source->tree.diff < 0 ? (os_fault(place, "open source", item->path), NULL) : &source->tree;
 }
 
-static int origin_stat(struct place *place, const struct item *item, struct origin *origin) {
-    RB_FD at = open_beneath(origin->tree->diff, item->src, O_PATH | O_NOFOLLOW, false);
-    if (at < 0 || fstat(at, &origin->st)) return fault_os(&place->fault, "stat source", item->src);
-    origin->meta = (struct meta){origin->st.st_mode, origin->st.st_uid, origin->st.st_gid, origin->st.st_rdev};
-    return 0;
+static const char *split(const char *path, char **parent) {
+    const char *slash = strrchr(path, '/');
+    *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
+    return slash ? slash + 1 : path;
 }
 
-static int origin_read(struct place *place, const struct item *item, struct origin *origin) {
-    if (!(origin->tree = source_tree(place, item)) || origin_stat(place, item, origin)) return -1;
-    mode_t mode = origin->st.st_mode;
-    if (is_tree(place, item)) {
-        if (tree_meta(origin->tree, item->src, &origin->st, place->owners, &origin->meta, &origin->fd, &place->fault))
-            return -1;
-    } else if (S_ISREG(mode) || S_ISDIR(mode)) {
-        origin->fd = open_beneath(origin->tree->diff, item->src, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, false);
-        if (origin->fd < 0) return fault_os(&place->fault, "open source", item->src);
+static int open_door(struct place *place, struct tree *tree, struct origin *origin) {
+    FREE char *parent = NULL;
+    origin->name = split(origin->path, &parent);
+    if (!parent) return os_fault(place, "allocate", origin->path);
+    if (place->door_tree != tree || strcmp(place->door_path, parent)) {
+        int fd = open_beneath(tree->diff, parent, O_PATH | O_DIRECTORY, false);
+        if (fd < 0) return os_fault(place, "stat source", origin->path);
+        enter_door(place, fd, tree, parent);
+        parent = NULL;
     }
-    if (origin->fd >= 0 && xattrs_read(origin->fd, &origin->xattrs))
-        return fault_os(&place->fault, "read xattrs", item->src);
+    origin->door = place->door;
     return 0;
+}
+
+/* The file itself where it is one whose bytes and xattrs are read; a name that became a symlink fails to open. */
+static int origin_open(struct place *place, struct origin *origin) {
+    const int flags = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
+    if (!origin->st.st_mode && fstatat(origin->door, origin->name, &origin->st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return os_fault(place, "stat source", origin->path);
+    if (!S_ISREG(origin->st.st_mode) && !S_ISDIR(origin->st.st_mode)) return 0;
+    origin->fd = openat(origin->door, *origin->name ? origin->name : ".", O_RDONLY | flags);
+    if (origin->fd < 0 || fstat(origin->fd, &origin->st)) return os_fault(place, "open source", origin->path);
+    return xattrs_read(origin->fd, &origin->xattrs) ? os_fault(place, "read xattrs", origin->path) : 0;
+}
+
+/* With `tree`, of a tree and its records; without, of a context as stat has it. */
+static int origin_read(struct place *place, struct tree *tree, struct origin *origin) {
+    const struct stat *st = &origin->st;
+    if (origin_open(place, origin)) return -1;
+    origin->meta = (struct meta){st->st_mode, st->st_uid, st->st_gid, st->st_rdev};
+    if (!tree) return 0;
+    return tree_effective(tree, origin->path, st, origin->fd, place->sink.owners, &origin->meta, &place->fault);
 }
 
 /* ---- what an entry shall be ---- */
 
-static struct meta wanted(const struct item *item, const struct origin *origin, mode_t type) {
+static struct attributes wanted(const struct item *item, const struct origin *origin, mode_t type) {
     const struct meta *from = &origin->meta;
-    return (struct meta){
-        .mode = type | ((item->mode < 0 ? from->mode : (mode_t)item->mode) & 07777),
-        .uid = item->uid < 0 ? from->uid : (uid_t)item->uid,
-        .gid = item->gid < 0 ? from->gid : (gid_t)item->gid,
-        .rdev = item->rdev,
+    bool as_source = item->mtime.tv_nsec == UTIME_OMIT && origin->path;
+    return (struct attributes){
+        .meta = {
+            .mode = type | ((item->mode < 0 ? from->mode : (mode_t)item->mode) & 07777),
+            .uid = item->uid < 0 ? from->uid : (uid_t)item->uid,
+            .gid = item->gid < 0 ? from->gid : (gid_t)item->gid,
+            .rdev = S_ISCHR(type) || S_ISBLK(type) ? item->rdev : 0,
+        },
+        .mtime = as_source ? origin->st.st_mtim : item->mtime,
+        .xattrs = &origin->xattrs,
     };
-}
-
-static struct timespec wanted_mtime(const struct item *item, const struct origin *origin) {
-    bool as_source = item->mtime.tv_nsec == UTIME_OMIT && item->src_fd >= 0;
-    return as_source ? origin->st.st_mtim : item->mtime;
-}
-
-/* ---- parents ---- */
-
-static const char *enter_parent(struct place *place, const struct item *item) {
-    const char *slash = strrchr(item->path, '/');
-    FREE char *parent = strndup(item->path, slash ? (size_t)(slash - item->path) : 0);
-    if (!parent) return os_fault(place, "allocate", item), NULL;
-    if (place->parent < 0 || strcmp(place->parent_path, parent)) {
-        rb_close_fd(&place->parent);
-        place->parent = open_beneath(place->tree.diff, parent, OPEN_DIR, false);
-        if (place->parent < 0) return os_fault(place, "open the parent directory", item), NULL;
-        free(place->parent_path);
-        place->parent_path = parent;
-        parent = NULL;
-    }
-    return slash ? slash + 1 : item->path;
 }
 
 /* ---- data ---- */
@@ -172,8 +190,11 @@ static int copy_extents(int from, int to, int64_t size) {
     return 0;
 }
 
-static int copy_data(int from, int to, const struct stat *st) {
-    if (!ioctl(to, FICLONE, from)) return 0;
+static int copy_data(struct place *place, int from, int to, const struct stat *st) {
+    if (!st->st_size) return 0;
+    if (!place->no_clone && !ioctl(to, FICLONE, from)) return 0;
+    /* One that has said no will say it of each of thousands. */
+    place->no_clone |= errno == EOPNOTSUPP || errno == ENOTTY || errno == ENOSYS;
     bool sparse = (int64_t)st->st_blocks * 512 < st->st_size;
     if (sparse ? copy_extents(from, to, st->st_size) : copy_range(from, to, st->st_size)) return -1;
     return sparse ? ftruncate(to, st->st_size) : 0;
@@ -181,139 +202,214 @@ static int copy_data(int from, int to, const struct stat *st) {
 
 /* ---- one entry each ---- */
 
-static int finish_file(struct place *place, const struct item *item, const struct origin *origin, int fd,
-                       mode_t type) {
-    struct meta meta = wanted(item, origin, type);
-    if (meta_write(fd, &meta, place->owners)) return os_fault(place, "set metadata", item);
-    if (xattrs_write(fd, &origin->xattrs)) return os_fault(place, "set xattrs", item);
-    return set_mtime(fd, wanted_mtime(item, origin)) ? os_fault(place, "set mtime", item) : 0;
+static int put_file(struct place *place, const struct origin *origin, const char *leaf, const struct attributes *look) {
+    RB_FD fd = sink_file(&place->sink, leaf);
+    if (fd < 0) return -1;
+    if (copy_data(place, origin->fd, fd, &origin->st)) return sink_fault(&place->sink, "copy");
+    return sink_finish(&place->sink, fd, look);
 }
 
-static int place_file(struct place *place, const struct item *item, const struct origin *origin, const char *leaf) {
-    if (!item->extra && !S_ISREG(origin->st.st_mode))
-        return fault_bad(&place->fault, "the source is not a regular file", item->src);
-    RB_FD fd = make_file(place->parent, leaf, false);
-    if (fd < 0) return os_fault(place, "create file", item);
-    int failed = item->extra ? write_full(fd, item->extra, (size_t)item->extra_size)
-                             : copy_data(origin->fd, fd, &origin->st);
-    if (failed) return os_fault(place, "copy", item);
-    return finish_file(place, item, origin, fd, S_IFREG);
+static int put_inline(struct place *place, const struct item *item, const char *leaf, const struct attributes *look) {
+    RB_FD fd = sink_file(&place->sink, leaf);
+    if (fd < 0) return -1;
+    if (write_full(fd, item->extra, (size_t)item->extra_size)) return sink_fault(&place->sink, "write");
+    return sink_finish(&place->sink, fd, look);
 }
 
-static int record_change(struct place *place, const struct item *item, const struct meta *meta) {
-    return journal_add(&place->changes, item->path, meta) ? os_fault(place, "allocate", item) : 0;
-}
-
-static int finish_node(struct place *place, const struct item *item, const struct origin *origin, const char *leaf,
-                       mode_t type) {
-    const struct timespec mtime = wanted_mtime(item, origin), times[2] = {mtime, mtime};
-    struct meta meta = wanted(item, origin, type);
-    bool record;
-    if (S_ISLNK(type)) meta.mode = S_IFLNK | 0777;
-    if (meta_write_node(place->parent, leaf, &meta, place->owners, &record))
-        return os_fault(place, "set metadata", item);
-    if (!record) meta.mode = 0;
-    if (record_change(place, item, &meta)) return -1;
-    if (mtime.tv_nsec != UTIME_OMIT && utimensat(place->parent, leaf, times, AT_SYMLINK_NOFOLLOW))
-        return os_fault(place, "set mtime", item);
-    return 0;
-}
-
-static int place_symlink(struct place *place, const struct item *item, const struct origin *origin,
-                         const char *leaf) {
+static int put_symlink(struct place *place, const struct origin *origin, const char *leaf,
+                       const struct attributes *look) {
     char text[PATH_MAX];
-    const char *target = item->extra;
-    if (!target) {
-        RB_FD at = open_beneath(origin->tree->diff, item->src, O_PATH | O_NOFOLLOW, false);
-        ssize_t size = at < 0 ? -1 : readlinkat(at, "", text, sizeof text - 1);
-        if (size < 0) return fault_os(&place->fault, "readlink", item->src);
-        text[size] = 0;
-        target = text;
-    }
-    if (make_symlink(place->parent, leaf, target, false)) return os_fault(place, "create symlink", item);
-    return finish_node(place, item, origin, leaf, S_IFLNK);
+    ssize_t size = readlinkat(origin->door, origin->name, text, sizeof text - 1);
+    if (size < 0) return os_fault(place, "readlink", origin->path);
+    text[size] = 0;
+    return sink_symlink(&place->sink, leaf, text, look);
 }
 
-static int place_fifo(struct place *place, const struct item *item, const struct origin *origin, const char *leaf) {
-    if (make_node(place->parent, leaf, S_IFIFO | 0600, 0, false)) return os_fault(place, "create FIFO", item);
-    return finish_node(place, item, origin, leaf, S_IFIFO);
+static int put_link(struct place *place, const char *old_path, const char *leaf) {
+    FREE char *parent = NULL;
+    const char *old = split(old_path, &parent);
+    RB_FD from = parent ? open_beneath(place->diff, parent, OPEN_DIR, false) : -1;
+    if (from < 0) return sink_fault(&place->sink, "create hard link");
+    return sink_link(&place->sink, from, parent, old, leaf);
+}
+
+static int place_copyup(struct place *place, const struct item *item, const struct origin *origin,
+                        const char *leaf) {
+    const struct item like = {.mode = -1, .uid = -1, .gid = -1, .mtime.tv_nsec = UTIME_OMIT};
+    struct attributes look = wanted(&like, origin, S_IFDIR);
+    struct stat st;
+    if (!*leaf || (!fstatat(place->sink.parent, leaf, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode))) return 0;
+    if (!S_ISDIR(origin->st.st_mode)) return errno = ENOTDIR, os_fault(place, "copy up", item->path);
+    return sink_directory(&place->sink, leaf, &look);
 }
 
 static int place_device(struct place *place, const struct item *item, const struct origin *origin,
                         const char *leaf) {
     mode_t type = (item->mode < 0 ? origin->meta.mode : (mode_t)item->mode) & S_IFMT;
+    struct attributes look = wanted(item, origin, type);
     if ((!S_ISCHR(type) && !S_ISBLK(type)) || (S_ISCHR(type) && item->rdev == 0))
         return fault_bad(&place->fault, "not a device node", item->path);
-    if (place->owners == OWNERS_REAL && !make_node(place->parent, leaf, type | 0600, item->rdev, false))
-        return finish_node(place, item, origin, leaf, type);
-    if (place->owners == OWNERS_REAL && errno != EPERM) return os_fault(place, "create device node", item);
-    RB_FD fd = make_file(place->parent, leaf, false);
-    return fd < 0 ? os_fault(place, "create device record", item) : finish_file(place, item, origin, fd, type);
+    return sink_node(&place->sink, leaf, &look);
 }
 
-static const struct meta *known_record(const struct place *place, const char *path) {
-    const struct meta *record = journal_find(&place->changes, path);
-    return record ? record : journal_find(&place->tree.journal, path);
+/* ---- a directory of the merged view, with all that is below ---- */
+
+static int copy_below(struct place *place, const struct item *item, const char *from, struct doors *doors,
+                      const char *to);
+
+/* 1: it was linked. Only where the file is in all what a copy would be. */
+static int share_file(struct place *place, const struct origin *origin, const char *leaf, const struct meta *want) {
+    const struct meta *have = &origin->meta;
+    if (origin->xattrs.others || want->mode != have->mode || want->uid != have->uid || want->gid != have->gid) return 0;
+    if (!linkat(origin->door, origin->name, place->sink.parent, leaf, 0)) return 1;
+    /* Too many names, another file system, a kernel that lets only owners link: then a copy. */
+    return errno == EMLINK || errno == EXDEV || errno == EPERM || errno == EOPNOTSUPP ? 0 : sink_fault(&place->sink, "link");
 }
 
-static int place_hardlink(struct place *place, const struct item *item, const char *leaf) {
-    const char *slash = item->extra ? strrchr(item->extra, '/') : NULL, *old = slash ? slash + 1 : item->extra;
-    FREE char *parent = item->extra ? strndup(item->extra, slash ? (size_t)(slash - item->extra) : 0) : NULL;
-    const struct meta none = {0}, *meta;
-    struct stat st;
-    RB_FD from = parent ? open_beneath(place->tree.diff, parent, OPEN_DIR, false) : -1;
-    if (from < 0 || make_link(from, old, place->parent, leaf, false)) return os_fault(place, "create hard link", item);
-    if (fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW)) return os_fault(place, "stat", item);
-    if (S_ISREG(st.st_mode)) return 0;
-    meta = known_record(place, item->extra);
-    struct meta copy = meta ? *meta : none; /* to add may move the records */
-    return record_change(place, item, &copy);
+/* By what the tree says that it is: a device may be a record on an empty file. */
+static int copy_origin(struct place *place, const struct item *item, const struct origin *origin, const char *leaf,
+                       bool lent) {
+    mode_t type = origin->meta.mode & S_IFMT;
+    struct attributes look = wanted(item, origin, type);
+    look.meta.rdev = origin->meta.rdev;
+    int shared = lent && S_ISREG(type) ? share_file(place, origin, leaf, &look.meta) : 0;
+    if (shared) return shared < 0 ? -1 : 0;
+    switch (type) {
+    case S_IFDIR: return sink_directory(&place->sink, leaf, &look);
+    case S_IFREG: return put_file(place, origin, leaf, &look);
+    case S_IFLNK: return put_symlink(place, origin, leaf, &look);
+    case S_IFSOCK: { /* arrives as an empty file, made now */
+        const struct item empty = {.extra = ""};
+        look.meta.mode = S_IFREG | (look.meta.mode & 07777);
+        look.mtime.tv_nsec = UTIME_OMIT;
+        return put_inline(place, &empty, leaf, &look);
+    }
+    default: return sink_node(&place->sink, leaf, &look);
+    }
 }
 
-static int place_directory(struct place *place, const struct item *item, const struct origin *origin,
-                           const char *leaf) {
-    struct meta meta = wanted(item, origin, S_IFDIR);
-    RB_FD fd = *leaf ? make_directory(place->parent, leaf) : openat(place->tree.diff, ".", OPEN_DIR);
-    if (fd < 0) return os_fault(place, "create directory", item);
-    if (xattrs_write(fd, &origin->xattrs)) return os_fault(place, "set xattrs", item);
-    if (directories_add(&place->directories, item->path, &meta, wanted_mtime(item, origin)))
-        return os_fault(place, "allocate", item);
+static int copy_entry(struct place *place, const struct item *item, const char *from, const struct door *door,
+                      const char *name, const char *to) {
+    CLEANUP(origin_free) struct origin origin = {.door = door->fd, .name = name, .path = from, .fd = -1};
+    const char *first = NULL;
+    place->sink.name = to;
+    if (origin_read(place, &place->view.trees[door->tree], &origin)) return -1;
+    if (S_ISREG(origin.meta.mode) && inodes_seen(&place->inodes, door->tree, &origin.st, to, &first))
+        return os_fault(place, "remember link", from);
+    return first ? put_link(place, first, name) : copy_origin(place, item, &origin, name, place->lent[door->tree]);
+}
+
+static int copy_inner(struct place *place, const struct item *item, const char *from, struct doors *doors,
+                      const char *name, const char *to) {
+    CLEANUP(doors_free) struct doors inner = {0};
+    FREE char *source = path_join(from, name);
+    if (!source || doors_enter(doors, name, &inner)) return os_fault(place, "open directory", from);
+    bool deep = place->depth > OPEN_DEPTH;
+    if (deep) doors_shut(doors);
+    if (copy_below(place, item, source, &inner, to)) return -1;
+    return deep && doors_reopen(&place->view, from, doors) ? os_fault(place, "open directory", from) : 0;
+}
+
+/* All of one directory is made first, as only one of the new tree is open. */
+static int copy_names(struct place *place, const struct item *item, const char *from, struct doors *doors,
+                      const struct names *names, const char *to, bool inner) {
+    for (size_t i = 0; i < names->count; i++) {
+        const struct name *name = &names->items[i];
+        if (name->type == DT_WHT || (inner && name->type != DT_DIR)) continue;
+        const char *text = name_at(names, i);
+        FREE char *source = path_join(from, text), *target = path_join(to, text);
+        if (!source || !target) return os_fault(place, "allocate", from);
+        if (inner ? copy_inner(place, item, from, doors, text, target)
+                  : copy_entry(place, item, source, &doors->items[name->door], text, target)) return -1;
+    }
     return 0;
 }
 
-static int place_copyup(struct place *place, const struct item *item, const struct origin *origin,
-                        const char *leaf) {
-    struct stat st;
-    if (!*leaf || (!fstatat(place->parent, leaf, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode))) return 0;
-    if (!S_ISDIR(origin->st.st_mode)) return errno = ENOTDIR, os_fault(place, "copy up", item);
-    struct item like = *item;
-    like.mode = -1;
-    like.uid = like.gid = -1;
-    like.mtime.tv_nsec = UTIME_OMIT;
-    return place_directory(place, &like, origin, leaf);
+static int copy_below(struct place *place, const struct item *item, const char *from, struct doors *doors,
+                      const char *to) {
+    CLEANUP(names_free) struct names names = {0};
+    if (++place->depth > MAX_DEPTH) return fault_bad(&place->fault, "directories too deep", from);
+    if (doors_names(doors, &names)) return os_fault(place, "read directory", from);
+    int fd = open_beneath(place->diff, to, OPEN_DIR, false);
+    if (fd < 0) return os_fault(place, "open the parent directory", to);
+    sink_enter(&place->sink, fd, strdup(to));
+    if (!place->sink.parent_path) return os_fault(place, "allocate", to);
+    if (copy_names(place, item, from, doors, &names, to, false)) return -1;
+    if (copy_names(place, item, from, doors, &names, to, true)) return -1;
+    place->depth--;
+    return 0;
+}
+
+/* Each of the trees has the directory. */
+static int place_subtree(struct place *place, const struct item *item) {
+    CLEANUP(doors_free) struct doors doors = {calloc(place->view.count + 1, sizeof *doors.items), 0, false};
+    inodes_free(&place->inodes);
+    if (!doors.items) return os_fault(place, "allocate", item->path);
+    for (size_t i = 0; i < place->view.count; i++) doors.items[doors.count++] = (struct door){(int)i, -1};
+    if (doors_reopen(&place->view, item->src, &doors)) return os_fault(place, "open directory", item->src);
+    return copy_below(place, item, item->src, &doors, item->path);
+}
+
+/* ---- the batch ---- */
+
+static const char *enter_parent(struct place *place, const struct item *item) {
+    FREE char *parent = NULL;
+    const char *leaf = split(item->path, &parent);
+    if (!parent) return os_fault(place, "allocate", item->path), NULL;
+    if (place->sink.parent < 0 || strcmp(place->sink.parent_path, parent)) {
+        int fd = open_beneath(place->diff, parent, OPEN_DIR, false);
+        if (fd < 0) return os_fault(place, "open the parent directory", item->path), NULL;
+        sink_enter(&place->sink, fd, parent);
+        parent = NULL;
+    }
+    return leaf;
+}
+
+static int place_leaf(struct place *place, const struct item *item, const struct origin *origin, const char *leaf) {
+    const char *kind = item->kind;
+    struct attributes file = wanted(item, origin, S_IFREG), link = wanted(item, origin, S_IFLNK);
+    struct attributes fifo = wanted(item, origin, S_IFIFO);
+    if (!strcmp(kind, "file") && item->extra) return put_inline(place, item, leaf, &file);
+    if (!strcmp(kind, "file") && !S_ISREG(origin->st.st_mode))
+        return fault_bad(&place->fault, "the source is not a regular file", item->src);
+    if (!strcmp(kind, "file")) return put_file(place, origin, leaf, &file);
+    if (!strcmp(kind, "symlink") && item->extra) return sink_symlink(&place->sink, leaf, item->extra, &link);
+    if (!strcmp(kind, "symlink")) return put_symlink(place, origin, leaf, &link);
+    if (!strcmp(kind, "hardlink")) return put_link(place, item->extra ? item->extra : "", leaf);
+    if (!strcmp(kind, "fifo")) return sink_node(&place->sink, leaf, &fifo);
+    if (!strcmp(kind, "device")) return place_device(place, item, origin, leaf);
+    if (!strcmp(kind, "whiteout")) return sink_whiteout(&place->sink, leaf);
+    return fault_bad(&place->fault, "an unknown kind of entry", item->path);
+}
+
+static int read_source(struct place *place, const struct item *item, struct origin *origin) {
+    struct tree *tree = source_tree(place, item);
+    origin->path = item->src;
+    if (!tree || open_door(place, tree, origin)) return -1;
+    return origin_read(place, is_tree(place, item) ? tree : NULL, origin);
 }
 
 static int place_item(struct place *place, const struct item *item) {
     CLEANUP(origin_free) struct origin origin = {.fd = -1};
-    const char *kind = item->kind, *leaf = enter_parent(place, item);
-    if (!leaf || (item->src_fd >= 0 && origin_read(place, item, &origin))) return -1;
-    if (!strcmp(kind, "dir")) return place_directory(place, item, &origin, leaf);
-    if (!strcmp(kind, "copyup")) return place_copyup(place, item, &origin, leaf);
+    place->sink.name = item->path;
+    if (!strcmp(item->kind, "subtree")) return place_subtree(place, item);
+    const char *leaf = enter_parent(place, item);
+    if (!leaf || (item->src_fd >= 0 && read_source(place, item, &origin))) return -1;
+    struct attributes directory = wanted(item, &origin, S_IFDIR);
+    if (!strcmp(item->kind, "dir")) return sink_directory(&place->sink, leaf, &directory);
+    if (!strcmp(item->kind, "copyup")) return place_copyup(place, item, &origin, leaf);
     if (!*leaf) return fault_bad(&place->fault, "the root may only be a directory", item->path);
-    if (!strcmp(kind, "file")) return place_file(place, item, &origin, leaf);
-    if (!strcmp(kind, "symlink")) return place_symlink(place, item, &origin, leaf);
-    if (!strcmp(kind, "hardlink")) return place_hardlink(place, item, leaf);
-    if (!strcmp(kind, "fifo")) return place_fifo(place, item, &origin, leaf);
-    if (!strcmp(kind, "device")) return place_device(place, item, &origin, leaf);
-    if (strcmp(kind, "whiteout")) return fault_bad(&place->fault, "an unknown kind of entry", item->path);
-    return make_node(place->parent, leaf, S_IFCHR, 0, false) ? os_fault(place, "create whiteout", item) : 0;
+    return place_leaf(place, item, &origin, leaf);
 }
 
 static int place_all(struct place *place, int tree_fd) {
-    if (tree_open(&place->tree, tree_fd, &place->fault) || !tree_journal(&place->tree, &place->fault)) return -1;
+    place->diff = place->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
+    if (place->diff < 0) return os_fault(place, "open tree", "diff");
+    if (journal_load(tree_fd, &place->sink.journal)) return os_fault(place, "read journal", "journal");
     for (size_t i = 0; i < place->count; i++)
         if (place_item(place, &place->items[i])) return -1;
-    return directories_apply(&place->directories, place->tree.diff, place->owners, &place->fault);
+    if (sink_settle(&place->sink)) return -1;
+    return journal_write(&place->sink.journal, tree_fd, place->diff) ? os_fault(place, "write journal", "journal") : 0;
 }
 
 /* ---- Python ---- */
@@ -324,7 +420,7 @@ static int check_item(const struct item *item) {
     bool as_source = item->mode == -1 || item->uid == -1 || item->gid == -1;
     if (item->src_fd >= 0 || (inline_or_source && item->extra && !as_source)) return 0;
     if (!as_source && !inline_or_source && strcmp(item->kind, "copyup")) return 0;
-    if (!strcmp(item->kind, "hardlink") || !strcmp(item->kind, "whiteout")) return 0;
+    if (!strcmp(item->kind, "hardlink") || !strcmp(item->kind, "whiteout") || !strcmp(item->kind, "subtree")) return 0;
     if (!strcmp(item->kind, "symlink") && item->extra && item->uid >= 0 && item->gid >= 0) return 0;
     PyErr_Format(PyExc_ValueError, "an entry of kind %s needs a source here", item->kind);
     return -1;
@@ -360,39 +456,34 @@ static int parse_items(PyObject *entries, struct place *place) {
     return 0;
 }
 
-static PyObject *changes_list(const struct journal *changes) {
-    PyObject *list = PyList_New((Py_ssize_t)changes->count);
-    for (size_t i = 0; list && i < changes->count; i++) {
-        const struct meta *meta = &changes->records[i].meta;
-        PyObject *item = Py_BuildValue("(yIIIII)", changes->paths.bytes + changes->records[i].path, meta->mode, meta->uid, meta->gid,
-                                       major(meta->rdev), minor(meta->rdev));
-        if (!item || PyList_SetItem(list, (Py_ssize_t)i, item)) Py_CLEAR(list);
-    }
-    return list;
-}
-
 /* `entries` is a tuple of tuples: nothing in it can change while the GIL is released. */
-static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owners, const char *source) {
-    CLEANUP(place_free) struct place place = {.parent = -1, .tree = {.diff = -1}};
+static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owners, const char *source,
+                               PyObject *trees, PyObject *lent) {
+    CLEANUP(place_free) struct place place = {.door = -1, .diff = -1, .sink.parent = -1};
     int failed;
     place.from_trees = !strcmp(source, "tree");
+    place.lent = PyBytes_AsString(lent);
+    if (PyBytes_Size(lent) != PySequence_Size(trees))
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "lent has a byte for each tree");
+    place.sink.fault = &place.fault;
     if (!place.from_trees && strcmp(source, "context"))
         return PyErr_Format(PyExc_ValueError, "source must be context or tree, not %s", source);
-    if (owners_parse(owners, &place.owners) || parse_items(entries, &place)) return NULL;
+    if (owners_parse(owners, &place.sink.owners) || parse_items(entries, &place)) return NULL;
+    if (view_open(&place.view, trees, &place.fault)) return PyErr_Occurred() ? NULL : fault_raise(&place.fault);
     Py_BEGIN_ALLOW_THREADS
     failed = place_all(&place, tree_fd);
     Py_END_ALLOW_THREADS
-    return failed ? fault_raise(&place.fault) : changes_list(&place.changes);
+    return failed ? fault_raise(&place.fault) : Py_NewRef(Py_None);
 }
 
 PyObject *rb_py_place(PyObject *self, PyObject *args) {
-    PyObject *sequence;
+    PyObject *sequence, *trees, *lent;
     int tree_fd;
     const char *owners, *source;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Oiss", &sequence, &tree_fd, &owners, &source)) return NULL;
+    if (!PyArg_ParseTuple(args, "OissOS", &sequence, &tree_fd, &owners, &source, &trees, &lent)) return NULL;
     PyObject *entries = PySequence_Tuple(sequence);
-    PyObject *result = entries ? place_entries(entries, tree_fd, owners, source) : NULL;
+    PyObject *result = entries ? place_entries(entries, tree_fd, owners, source, trees, lent) : NULL;
     Py_XDECREF(entries);
     return result;
 }

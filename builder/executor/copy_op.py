@@ -16,6 +16,7 @@ from builder.layers import codec
 from builder.layers import place as layers_place
 from builder.layers.unpack import IMPLIED_NS, unpack
 from builder.snapshots.filetree import join, resolve
+from builder.snapshots.shared import lent
 from builder.snapshots.snapshot import Snapshot
 from builder.snapshots.view import View
 from builder.sources.context import ContextTree
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """Where a COPY writes: the view below, the new tree, and room for what has to be unpacked first."""
+    """Where a COPY writes: the view below, the new tree, and room for what has to be unpacked first.
+
+    `unseen`: it is copied from trees that do not change, and no step of this build runs on the new one.
+    """
 
     base: View
     tree: str
@@ -39,6 +43,7 @@ class Target(NamedTuple):
     owners: Owners
     warn: Callable[[str], None]
     trap: Callable[[str, str], None]
+    unseen: bool = False
 
 
 class Batch(NamedTuple):
@@ -53,13 +58,14 @@ def copy(op: CopyOp, batches: list[Batch], target: Target) -> None:
     """Write what `op` copies into the new tree `target.tree`."""
     plan = CopyPlan(target.base, op.dest, _rules(op, target), target.trap)
     archives: list[tuple[FileTree, Source]] = []
+    alone = sum(len(batch.sources) for batch in batches) + len(op.files) == 1
     for batch in batches:
         start = len(plan.placements)
         for source in batch.sources:
             if batch.unpack and source.entry.is_file and _is_archive(batch.tree, source.entry):
                 archives.append((batch.tree, source))
             else:
-                plan.add(source)
+                plan.add(source, batch.tree, alone=alone)
         _write(plan.placements[start:], batch.tree, target)
     start = len(plan.placements)
     for file in op.files:
@@ -139,14 +145,20 @@ def _write(placements: list[Placement], tree: FileTree, target: Target) -> None:
         return
     kind: layers_place.Source = "context" if isinstance(tree, ContextTree) else "tree"
     rows = [_row(item, target.base if item.kind == "copyup" else tree) for item in placements]
-    layers_place.place(rows, target.tree, owners=target.owners, source=kind)
+    last = placements[-1]
+    trees = tree.merged(last.origin.path) if last.kind == "subtree" and last.origin and isinstance(tree, View) else ()
+    with lent(trees if target.unseen else (), target.tree) as linked:
+        descriptors = [tree.descriptor(one) for one in trees]
+        layers_place.place(rows, target.tree, owners=target.owners, source=kind, trees=descriptors, lent=linked)
 
 
 def _row(item: Placement, tree: FileTree) -> tuple[object, ...]:
     """One entry as `builder.layers.place.Entry` has it."""
-    mode = item.mode if item.kind == "device" else stat.S_IMODE(item.mode)
     path = os.fsencode(item.path)
     origin = item.origin
+    if item.kind == "subtree" and origin is not None:
+        return ("subtree", path, item.mode, item.uid, item.gid, None, -1, os.fsencode(origin.path), None)
+    mode = item.mode if item.kind == "device" else stat.S_IMODE(item.mode)
     if item.kind == "hardlink":
         return ("hardlink", path, mode, item.uid, item.gid, None, -1, b"", os.fsencode(item.link))
     if origin is None or stat.S_ISSOCK(origin.mode):

@@ -6,7 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
-from builder.executor.members import Member
+from builder.executor.members import Member, members_below
 from builder.executor.traps import ignored
 from builder.snapshots.filetree import Entry, join, parent, resolve
 from builder.values import NamedTuple
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
     from builder.executor.chmod import Mode
     from builder.executor.select import Source
+    from builder.snapshots.filetree import FileTree
     from builder.snapshots.view import View
 
 
 class Placement(NamedTuple):
-    """One entry of the new tree. `kind` is dir, file, symlink, hardlink, fifo, device or copyup.
+    """One entry of the new tree. `kind` is dir, file, symlink, hardlink, fifo, device, copyup or subtree.
 
     `origin` is what to copy content, times and xattrs from; for a copyup, the directory of a lower tree
-    that is repeated with its metadata. `link` is the first path of a hardlink, `content` that of a file
-    without an origin. `mode` holds type and permission bits.
+    that is repeated with its metadata; for a subtree, the one of which all that it holds is copied. `link` is the
+    first path of a hardlink, `content` that of a file without an origin. `mode` holds type and permission bits;
+    in a subtree -1 for it, `uid` and `gid` stands for what each entry has.
     """
 
     kind: str
@@ -68,11 +70,17 @@ class CopyPlan:
         self.destination = resolve(base, dest)
         self.placements: list[Placement] = []
 
-    def add(self, source: Source) -> None:
-        if source.entry.is_dir:
-            self._add_directory(source)
-        else:
+    def add(self, source: Source, tree: FileTree, *, alone: bool = False) -> None:
+        """`alone`: nothing else is added, so that nobody has to know what a whole directory holds."""
+        if not source.entry.is_dir:
             self._place(self._target(source.name), source.entry, {})
+            return
+        self.make_destination()
+        if source.whole and alone and self._is_free(self.destination):
+            self._add_subtree(source.entry)
+            return
+        members = members_below(tree, source.entry.path, "", None) if source.whole else source.members
+        self.add_members(Member(join(self.destination, member.path), member.entry) for member in members)
 
     def add_inline(self, file: Inline) -> None:
         mode = self._mode(stat.S_IFREG | 0o644)
@@ -106,9 +114,15 @@ class CopyPlan:
             self._trap("SeveralFilesToOneName", f"{name} takes the place of what was copied to {self._dest} before it")
         return path
 
-    def _add_directory(self, source: Source) -> None:
-        self.make_destination()
-        self.add_members(Member(join(self.destination, member.path), member.entry) for member in source.members)
+    def _is_free(self, directory: str) -> bool:
+        """Whether nothing can be in the way of what comes into it. Symbolic modes look at each file."""
+        chmod = self._rules.chmod
+        return (chmod is None or chmod.octal) and not self._base.entries(directory)
+
+    def _add_subtree(self, entry: Entry) -> None:
+        uid, gid = self._rules.owner or (-1, -1)
+        mode = self._rules.chmod.apply(0, True) if self._rules.chmod else -1
+        self.placements.append(Placement("subtree", self.destination, mode, uid, gid, origin=entry))
 
     def _place(self, path: str, entry: Entry, first: dict[tuple[object, int], str]) -> None:
         """Place one source entry; `first` remembers where the first of several hard links went."""

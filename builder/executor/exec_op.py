@@ -16,6 +16,7 @@ from builder.executor.program import hint_for_program
 from builder.layers.tree import seal
 from builder.sandbox import emulation, hints, process
 from builder.sandbox.process import Command
+from builder.snapshots import shared
 from builder.snapshots.filetree import resolve
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _command(op: ExecOp, work: Work, target: Target, settings: Settings, mounted
         groups=user.groups,
         network=op.network,
         hostname=op.hostname,
-        lowers=(*trusted.lowers, *(f"{tree}/diff" for tree in work.inputs[0].trees)),
+        lowers=(*trusted.lowers, *shared.lowers(work.inputs[0].trees, target.owners)),
         upper=f"{work.tree}/diff",
         work=_made(f"{work.room}/work"),
         hosts=_written(f"{settings.room()}/hosts.{_short(hosts)}", hosts),

@@ -9,7 +9,7 @@ A build that finds everything only looks up keys: the execution half is imported
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError, of_system
@@ -58,6 +58,18 @@ class LocalExecutor:
         self._hashes = {
             name: FileHashes(f"{store.root}/hashes", context.root) for name, context in settings.contexts.items()
         }
+
+    @cached_property
+    def run_upon(self) -> frozenset[str]:
+        """The ops whose trees a RUN of this graph mounts."""
+        found: set[str] = set()
+        for digest in reversed(list(self.graph.ops)):
+            op = self.graph[digest]
+            if isinstance(op, ExecOp):
+                found.update(ops.inputs(op))
+            elif digest in found:
+                found.update(ops.inputs(op)[:1] if isinstance(op, CopyOp) else ops.inputs(op))
+        return frozenset(found)
 
     def key(self, op: Op, input_keys: Sequence[str]) -> str:
         match op:

@@ -10,6 +10,7 @@ from builder.executor import mount_sources
 from builder.executor.mount_sources import TOP
 from builder.graph.ops import ContextOp
 from builder.sandbox.attachments import Attachment
+from builder.snapshots import shared
 from builder.snapshots.view import View
 from builder.values import NamedTuple
 
@@ -157,7 +158,7 @@ class _Preparation:
             return (f"{room}/tree/diff",), f"/{TOP}", found.entry.is_dir
         with View(source, self._owners) as view:
             entry = mount_sources.find(view, mount.path)
-        return tuple(f"{tree}/diff" for tree in source.trees), mount.path, entry.is_dir
+        return shared.lowers(source.trees, self._owners), mount.path, entry.is_dir
 
     # ---- caches -------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from builder.executor import copy_op, exec_op
 from builder.executor.copy_key import changed_since
 from builder.executor.copy_op import Batch, Target
 from builder.executor.select import select_from_stage
+from builder.graph import ops
 from builder.graph.ops import CopyOp, ExecOp, MkdirOp
 from builder.layers.tree import create_tree
 from builder.snapshots.view import View
@@ -46,6 +47,8 @@ def perform(work: Work, executor: LocalExecutor) -> None:
     create_tree(work.tree)
     with View(work.inputs[0], settings.owners()) as base:
         target = Target(base, work.tree, work.room, settings.owners(), settings.warn, work.traps.add)
+        if isinstance(work.op, CopyOp) and work.op.keep_owner:  # from a stage or an image
+            target = target._replace(unseen=ops.digest(work.op) not in executor.run_upon)
         match work.op:
             case ExecOp():
                 exec_op.run(work.op, work, target, executor)

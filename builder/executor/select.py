@@ -25,11 +25,15 @@ _WILD = re.compile(r"[*?\[\\]")
 
 
 class Source(NamedTuple):
-    """One thing to copy: a file under its `name`, or the content of a directory."""
+    """One thing to copy: a file under its `name`, or the content of a directory.
+
+    `whole`: all that is below, which nobody has listed.
+    """
 
     name: str
     entry: Entry
     members: Members
+    whole: bool = False
 
 
 def select(
@@ -39,9 +43,11 @@ def select(
     missing: Callable[[str], BuildError],
     parents: bool = False,
     trap: Callable[[str, str], None] = ignored,
+    listed: bool = True,
 ) -> list[Source]:
     """The sources in the order written, matches of a wildcard in name order.
 
+    Without `listed` a directory of which nothing is excluded comes as a `whole` one.
     A wildcard may match nothing; a plain path that names nothing raises `missing(path)`.
     `exclude` holds ignore patterns relative to each source directory; a source that is itself a file is
     never excluded. `trap` is told of both.
@@ -49,7 +55,7 @@ def select(
     ignore = Ignore(exclude) if exclude else None
     if parents:
         return [source for path in paths for source in _select_parents(tree, path, ignore, missing, trap)]
-    return [source for path in paths for source in _select_one(tree, path, ignore, missing, trap)]
+    return [source for path in paths for source in _select_one(tree, path, ignore, missing, trap, listed)]
 
 
 def _select_one(
@@ -58,12 +64,13 @@ def _select_one(
     ignore: Ignore | None,
     missing: Callable[[str], BuildError],
     trap: Callable[[str, str], None],
+    listed: bool,
 ) -> Iterator[Source]:
     found = _expand(tree, _clamp(path)) if _WILD.search(path) else [_clamp(path)]
     if not found:
         trap("WildcardMatchesNothing", f"{path} matches nothing")
     for one in found:
-        source = _source(tree, one, ignore, missing)
+        source = _source(tree, one, ignore, missing, listed or ignore is not None)
         if ignore and not source.entry.is_dir and ignore.excluded(source.name):
             trap("ExcludeOfNamedFile", f"/{one} is copied although --exclude matches it")
         yield source
@@ -129,13 +136,15 @@ def _there(tree: FileTree, path: str) -> bool:
     return tree.entry(path.rstrip("/")) is not None
 
 
-def _source(tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError]) -> Source:
+def _source(
+    tree: FileTree, path: str, ignore: Ignore | None, missing: Callable[[str], BuildError], listed: bool
+) -> Source:
     real = resolve(tree, path)
     entry = tree.entry(real)
     if entry is None:
         raise missing(path)
-    members = all_below(tree, real, ignore) if entry.is_dir else Members("", ())
-    return Source(path.rpartition("/")[2], entry, members)
+    members = all_below(tree, real, ignore) if entry.is_dir and listed else Members("", ())
+    return Source(path.rpartition("/")[2], entry, members, entry.is_dir and not listed)
 
 
 def select_from_context(
@@ -157,4 +166,4 @@ def select_from_stage(op: CopyOp, paths: tuple[str, ...], view: View, trap: Call
     def missing(path: str) -> BuildError:
         return BuildError(f'"/{path}": not found in the stage or image that it is copied from')
 
-    return select(view, paths, op.exclude, missing, op.parents, trap)
+    return select(view, paths, op.exclude, missing, op.parents, trap, listed=False)

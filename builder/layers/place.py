@@ -13,13 +13,13 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from builder import _native
-from builder.layers.tree import Meta, Owners, open_tree, read_journal, write_journal
+from builder.layers.tree import Owners, open_tree
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Kind = Literal["dir", "file", "symlink", "hardlink", "fifo", "device", "copyup", "whiteout"]
+Kind = Literal["dir", "file", "symlink", "hardlink", "fifo", "device", "copyup", "whiteout", "subtree"]
 Source = Literal["context", "tree"]
 
 
@@ -35,6 +35,8 @@ class Entry(NamedTuple):
     device    node         optional: -1s                 int = mode's device number, as os.makedev
     copyup    directory    the directory it is like      None; mode, uid, gid, mtime_ns are not read
     whiteout  whiteout     -                             None: hides the name of the lower trees
+    subtree   all below    -                             None; src: a directory of the merged view of `trees`;
+                                                         path: one without anything in it; mtime_ns is not read
 
     `mode` has the permission bits; for `device` also S_IFCHR or S_IFBLK. -1 for mode, uid or gid means "as
     the source has it" (effective metadata of a tree; plain stat of a context). `mtime_ns` None means "as
@@ -54,29 +56,25 @@ class Entry(NamedTuple):
     extra: bytes | int | None = None
 
 
-def place(entries: Sequence[tuple[object, ...]], tree: str, *, owners: Owners, source: Source) -> None:
+def place(
+    entries: Sequence[tuple[object, ...]],
+    tree: str,
+    *,
+    owners: Owners,
+    source: Source,
+    trees: Sequence[int] = (),
+    lent: bytes = b"",
+) -> None:
     """Make `entries` in `tree`, in order; metadata of directories is applied after the last entry.
 
     `src_fd` of the entries: of a directory (source "context") or of trees T, from `open_tree` (source
-    "tree"); one batch may mix descriptors. Data is cloned where the file system can, else copied with its
-    holes. xattrs come along by the allow-list. OSError names step and path; what was made before stays.
+    "tree"); one batch may mix descriptors. `trees` are those that the directories of subtrees merge, topmost first.
+    Files of those that `lent` has a 1 for are linked where nothing about them changes: nobody may write to them.
+    Else data is cloned where the file system can, or copied with its holes. xattrs come along by the allow-list.
+    OSError names step and path; what was made before stays.
     """
     fd = open_tree(tree)
     try:
-        changes = _native.place(entries, fd, owners, source)
+        _native.place(entries, fd, owners, source, trees, lent or bytes(len(trees)))
     finally:
         os.close(fd)
-    if changes:
-        _merge_journal(tree, changes)
-
-
-def _merge_journal(tree: str, changes: Sequence[tuple[bytes, int, int, int, int, int]]) -> None:
-    records = read_journal(tree)
-    before = dict(records)
-    for path, *meta in changes:
-        if meta[0]:
-            records[path] = Meta(*meta)
-        else:
-            records.pop(path, None)
-    if records != before:
-        write_journal(tree, records)

@@ -70,6 +70,10 @@ class View:
             self._descriptors[place] = open_tree(place)
         return self._descriptors[place]
 
+    def merged(self, path: str) -> tuple[str, ...]:
+        """The trees that the directory `path` is merged of, topmost first."""
+        return self._directories(path)
+
     def read(self, path: str, limit: int) -> bytes | None:
         """The first `limit` bytes of the regular file that `path` resolves to; None when there is no such file."""
         entry = self.entry(resolve(self, path))

@@ -227,3 +227,92 @@ def test_twenty_thousand_files_in_one_call(context: int, tree: str) -> None:
     place(entries, tree, owners=OWNERS[-1], source="context")
 
     assert sum(len(names) for _, _, names in os.walk(f"{tree}/diff")) == 20_000
+
+
+SUBTREE = tars.archive(
+    tars.directory(b"d/", mode=0o700, uid=3, gid=4, mtime=5),
+    tars.file(b"d/a", b"a", mode=0o4750, uid=2, gid=2, mtime=6),
+    tars.hardlink(b"d/b", b"d/a"),
+    tars.header(b"d/null", kind=b"3", mode=0o620, uid=1, gid=2, device=(1, 3), mtime=4),
+    tars.header(b"d/pipe", kind=b"6", mode=0o601, uid=1, gid=2, mtime=4),
+    tars.symlink(b"d/s", b"/etc/passwd", uid=9, gid=9, mtime=4),
+    tars.directory(b"d/sub/", mode=0o1777, uid=1, gid=0, mtime=7),
+    tars.hardlink(b"d/sub/c", b"d/a"),
+)
+LENT = pytest.mark.parametrize("lent", [b"\0", b"\1"], ids=["copied", "linked"])
+
+
+def subtree(mode: int = -1, uid: int = -1) -> list[tuple[object, ...]]:
+    return [Entry("dir", b"d", 0o700, 3, 4, 5 * 10**9), Entry("subtree", b"d", mode, uid, uid, src=b"d")]
+
+
+@LENT
+@EACH_OWNERS
+def test_a_subtree_is_the_tree_again(lent: bytes, owners: Owners, tmp_path: Path, tree: str) -> None:
+    """F-T3 (COPY --from): kinds, owners, modes, times and links among its own names; no symlink is followed."""
+    source_tree = NATIVE.unpack(SUBTREE, tmp_path / "source", owners=owners)
+    packed = NATIVE.pack([source_tree], owners=owners)
+    source = open_tree(source_tree)
+
+    place(subtree(), tree, owners=owners, source="tree", trees=[source], lent=lent)
+    os.close(source)
+
+    assert NATIVE.pack([tree], owners=owners) == packed
+    assert os.stat(f"{tree}/diff/d/a").st_nlink == (6 if lent == b"\1" else 3)
+
+
+@EACH_OWNERS
+def test_what_shall_be_otherwise_is_not_linked(owners: Owners, tmp_path: Path, tree: str) -> None:
+    """--chown and --chmod never reach the file that another tree has."""
+    source_tree = NATIVE.unpack(SUBTREE, tmp_path / "source", owners=owners)
+    packed = NATIVE.pack([source_tree], owners=owners)
+    source = open_tree(source_tree)
+
+    place(subtree(0o755, 7), tree, owners=owners, source="tree", trees=[source], lent=b"\1")
+    os.close(source)
+
+    assert NATIVE.pack([source_tree], owners=owners) == packed
+    assert [member[:5] for member in members(tree, owners)][1:4] == [
+        ("d/a", b"0", 0o755, 7, 7),
+        ("d/b", b"1", 0o755, 7, 7),
+        ("d/null", b"3", 0o755, 7, 7),
+    ]
+    assert os.stat(f"{tree}/diff/d/a").st_ino != os.stat(f"{source_tree}/diff/d/a").st_ino
+
+
+def test_a_subtree_is_what_the_view_shows(tmp_path: Path, tree: str) -> None:
+    """Whiteouts and opaque directories of upper trees hide what is below; directories of one name are one."""
+    lower = tars.archive(
+        *(tars.file(name, b"low", mtime=1) for name in (b"d/gone", b"d/o/gone", b"d/m/low", b"d/over"))
+    )
+    upper = tars.archive(
+        *(tars.file(name, b"", mtime=1) for name in (b"d/.wh.gone", b"d/o/.wh..wh..opq")),
+        *(tars.file(name, b"up", mtime=1) for name in (b"d/m/up", b"d/o/up", b"d/over")),
+    )
+    trees = [NATIVE.unpack(tar, tmp_path / name, owners="recorded") for name, tar in (("u", upper), ("l", lower))]
+    opened = [open_tree(one) for one in trees]
+
+    place(subtree(), tree, owners="recorded", source="tree", trees=opened)
+    for fd in opened:
+        os.close(fd)
+
+    found = {str(path.relative_to(f"{tree}/diff/d")): path for path in Path(tree, "diff/d").rglob("*")}
+    assert sorted(found) == ["m", "m/low", "m/up", "o", "o/up", "over"]
+    assert found["over"].read_bytes() == b"up"
+
+
+def test_an_acl_is_not_shared(tmp_path: Path, tree: str) -> None:
+    """A copy has only the xattrs that layers carry: a file with others is copied."""
+    source_tree = NATIVE.unpack(SUBTREE, tmp_path / "source", owners="recorded")
+    acl = bytes.fromhex("02000000 01000700ffffffff 02000500e8030000 04000500ffffffff 10000500ffffffff 20000000ffffffff")
+    try:
+        os.setxattr(f"{source_tree}/diff/d/a", "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("no ACLs on this file system")
+    source = open_tree(source_tree)
+
+    place(subtree(), tree, owners="recorded", source="tree", trees=[source], lent=b"\1")
+    os.close(source)
+
+    assert os.stat(f"{tree}/diff/d/a").st_ino != os.stat(f"{source_tree}/diff/d/a").st_ino
+    assert "system.posix_acl_access" not in os.listxattr(f"{tree}/diff/d/a")

@@ -43,7 +43,7 @@ class Room:
     def plan(self, dest: str, *paths: str, rules: Rules = ROOT_OWNED) -> list[Placement]:
         plan = CopyPlan(self.below, dest, rules)
         for source in select(self.sources, paths, (), BuildError):
-            plan.add(source)
+            plan.add(source, self.sources)
         return plan.placements
 
     def shown(self, dest: str, *paths: str, rules: Rules = ROOT_OWNED) -> list[str]:
