@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STAT = struct.Struct("=5Q3q")  # mode, links, rdev, dev, ino, size, mtime_ns, ctime_ns
 IDENTITY = slice(3 * 8, STAT.size)  # dev to ctime_ns: what changes whenever the content does
+_FAR = (1 << 63) - 1  # nanoseconds, in the year 2262
 _LINKS, _MTIME, _CTIME = 1, 6, 7
 
 
@@ -110,7 +111,7 @@ def _word(row: bytes, number: int) -> int:
 def row_of(found: os.stat_result) -> bytes:
     """One stat as a listing has it."""
     words = (found.st_mode, found.st_nlink, found.st_rdev, found.st_dev, found.st_ino, found.st_size)
-    return STAT.pack(*words, found.st_mtime_ns, found.st_ctime_ns)
+    return STAT.pack(*words, *(min(max(time, -_FAR - 1), _FAR) for time in (found.st_mtime_ns, found.st_ctime_ns)))
 
 
 def unreadable(path: str, error: OSError) -> BuildError:

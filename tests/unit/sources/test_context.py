@@ -185,6 +185,16 @@ def test_what_changes_while_it_is_copied(root: Path, change: Callable[[Path], ob
     tree.close()
 
 
+@pytest.mark.parametrize("seconds", [0, -(1 << 31), (1 << 34) - 1])
+def test_one_file_looks_as_it_is_listed(root: Path, seconds: int) -> None:
+    """Also one from beyond what 64 bits of nanoseconds hold."""
+    os.utime(root / "a", (seconds, seconds))
+    tree = ContextTree(str(root), Ignore(()))
+
+    assert [entry for entry in tree.entries("") if entry.path == "a"] == [tree.entry("a")]
+    tree.close()
+
+
 @pytest.mark.parametrize(("name", "depth"), [("d", 1100), ("d" * 200, 30)])
 def test_a_deep_directory(tmp_path: Path, name: str, depth: int) -> None:
     """Deeper than Python recurses; and of a longer path than the kernel takes at once."""
