@@ -60,7 +60,7 @@ test-asan: $(VENV)/.built tools ## run the tests of the C code under AddressSani
 bench: $(VENV)/.built ## compare with a bare interpreter, a bare fork, Debian's buildah and skopeo where installed
 	$(BIN)/python benchmarks/run.py
 
-torture: $(VENV)/.built ## kill builds at random moments and check what they leave behind
+torture: $(VENV)/.built ## kill builds at random moments; apply ten thousand random layers by other programs
 	$(BIN)/pytest -m torture $(PYTEST_ARGS) tests
 
 fuzz: $(VENV)/.built ## fuzz the C code of layers for FUZZ_SECONDS (1800), then run the property tests for long

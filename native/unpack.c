@@ -227,6 +227,12 @@ static int unpack_leaf(struct unpack *unpack, const char *leaf, const struct att
     }
 }
 
+/* umoci writes a whiteout also for each name in a directory that the same layer replaces by a file. */
+static bool hides_nothing(const struct unpack *unpack, const char *leaf) {
+    int error = unpack->fault.error;
+    return !strncmp(leaf, ".wh.", 4) && (error == ENOTDIR || error == ENOENT);
+}
+
 static int unpack_member(struct unpack *unpack) {
     struct member *member = &unpack->member;
     const struct attributes look = {member->meta, member->mtime, &member->xattrs};
@@ -240,7 +246,8 @@ static int unpack_member(struct unpack *unpack) {
     if (marked) return marked < 0 ? -1 : 0;
     if (!*path && member->type != '5') return bad(unpack, "the root may only be a directory");
     char *leaf = split_leaf(path, &parent);
-    return enter_parent(unpack, parent) ? -1 : unpack_leaf(unpack, leaf, &look);
+    if (enter_parent(unpack, parent)) return hides_nothing(unpack, leaf) ? 0 : -1;
+    return unpack_leaf(unpack, leaf, &look);
 }
 
 static int unpack_members(struct unpack *unpack) {

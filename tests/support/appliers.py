@@ -40,48 +40,65 @@ def plain(layer: bytes) -> bytes:
     return b"".join(iter(lambda: reader.read(1 << 20), b""))
 
 
-def ours(layers: Sequence[LayerBytes], room: Path, owners: Owners) -> Applied:
-    """Unpacked and seen as one; each layer that is packed again is the same layer."""
+def ours(layers: Sequence[LayerBytes], room: Path, owners: Owners, *, repack: bool = True) -> Applied:
+    """Unpacked and seen as one; each layer of ours that is packed again is the same layer."""
     trees: list[str] = []
     for number, (diff_id, data) in enumerate(layers):
         tree = str(room / f"ours-{number}")
         unpack(io.BytesIO(data), tree, owners=owners)
-        again = pack_diff(tree, trees, io.BytesIO(), owners=owners, clamp=CLAMP, compression="none")
-        assert again.diff_id == diff_id, f"layer {number} packs to another one"
+        if repack:
+            again = pack_diff(tree, trees, io.BytesIO(), owners=owners, clamp=CLAMP, compression="none")
+            assert again.diff_id == diff_id, f"layer {number} packs to another one"
         trees.insert(0, tree)
     out = io.BytesIO()
     pack_view(trees, out, owners=owners, clamp=CLAMP)
     return Applied(disk.of_tar(out.getvalue()), owners=True)
 
 
-def gnu_tar(layers: Sequence[LayerBytes], room: Path, owners: Owners) -> Applied:
-    """What a layer deletes or replaces goes first; then tar extracts the rest."""
+def gnu_tar(layers: Sequence[LayerBytes], room: Path, owners: Owners, *, strict: bool = True) -> Applied:
+    """What a layer deletes or replaces goes first; then tar extracts the rest. No whiteout of ours is of nothing."""
     root = room / "gnu-tar"
     root.mkdir()
     same_owner = "--same-owner" if owners == "real" else "--no-same-owner"
     how = ["--numeric-owner", same_owner, "--xattrs", "--xattrs-include=*", "--exclude=.wh.*"]
+    how.append("--delay-directory-restore")  # others sort by whole paths, in which a directory's files come apart
     for _, data in layers:
         layer = plain(data)
-        make_way(layer, os.fsencode(root))
+        times = directory_times(os.fsencode(root))
+        named = make_way(layer, os.fsencode(root), strict)
         done = subprocess.run(["tar", "-C", root, "-xpf", "-", *how], input=layer, capture_output=True, check=False)
         assert done.returncode == 0, os.fsdecode(done.stderr)
         assert not done.stderr, os.fsdecode(done.stderr)
+        for path in times.keys() - named:
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.utime(path, ns=(times[path], times[path]))
     return Applied(disk.of_directory(str(root)), owners=owners == "real")
 
 
-def make_way(layer: bytes, root: bytes) -> None:
-    """Image-spec: apply whiteouts, and remove what an entry replaces: all but a directory by a directory."""
+def directory_times(root: bytes) -> dict[bytes, int]:
+    """What a layer does not name it does not change, though something comes or goes inside."""
+    return {path: os.stat(path).st_mtime_ns for path, _, _ in os.walk(root)}
+
+
+def make_way(layer: bytes, root: bytes, strict: bool) -> set[bytes]:
+    """Image-spec: apply whiteouts, and remove what an entry replaces: all but a directory by a directory.
+
+    Gives what the layer names.
+    """
+    named = set()
     with tarfile.open(fileobj=io.BytesIO(layer), encoding="utf-8", errors="surrogateescape") as members:
         for member in members:
             above, leaf = os.path.split(os.fsencode(member.name))
             path = os.path.join(root, above, leaf.removeprefix(b".wh."))
+            named.add(path)
             if leaf.startswith(b".wh."):
-                assert os.path.lexists(path), f"a whiteout of nothing: {member.name}"
+                assert os.path.lexists(path) or not strict, f"a whiteout of nothing: {member.name}"
                 clear(path)
             elif os.path.lexists(path) and not (member.isdir() and stat.S_ISDIR(os.lstat(path).st_mode)):
                 clear(path)
             elif os.path.lexists(path):
                 forget_xattrs(path)
+    return named
 
 
 def forget_xattrs(directory: bytes) -> None:
