@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 IMPLIED_NS = 1
 
 _PIECE = 1 << 20
-_RATIO_FROM = 1 << 30
+_RATIO_FROM = 2 << 30
 # Not the archive's fault: the disk or the process is at its limit.
 _HOST_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS})
 
@@ -37,7 +37,8 @@ class Limits(NamedTuple):
     """What an archive may ask of us: a bomb is an error, not an outage.
 
     `bytes` is the sum of the files' sizes; `header_bytes` of one extended header; `path`, `name` in bytes,
-    `depth` in directories; `ratio` of plain to compressed bytes, once 1 GiB came out.
+    `depth` in directories; `ratio` of plain to compressed bytes, once 2 GiB came out: what is not made
+    to hurt stays far below, and gzip cannot give more than 1032.
     """
 
     entries: int = 10_000_000
@@ -46,7 +47,7 @@ class Limits(NamedTuple):
     path: int = 4095
     name: int = 255
     depth: int = 256
-    ratio: int = 20_000
+    ratio: int = 500
 
 
 DEFAULT_LIMITS = Limits()
@@ -152,7 +153,7 @@ def _read_start(reader: Reader) -> bytes:
 def _explain(error: ValueError | OSError) -> ArchiveError | StoreError:
     if isinstance(error, ValueError):
         reason, path = error.args
-        return ArchiveError(f"{show_name(path)}: {reason}" if path else f"{reason}")
+        return ArchiveError(f"{show_name(path)}: {reason}" if path is not None else f"{reason}")
     name = show_name(error.filename)
     if error.errno in _HOST_FAULTS:
         return StoreError(f"cannot unpack {name}: {error.strerror}")
@@ -161,5 +162,5 @@ def _explain(error: ValueError | OSError) -> ArchiveError | StoreError:
 
 def show_name(path: bytes | str | None) -> str:
     """A name of an archive for people: printable, and not longer than they can read."""
-    text = repr(path.decode(errors="surrogateescape") if isinstance(path, bytes) else path or "?")
+    text = repr(path.decode(errors="surrogateescape") if isinstance(path, bytes) else "?" if path is None else path)
     return text if len(text) <= 300 else f"{text[:200]}…{text[-60:]}"

@@ -1,4 +1,4 @@
-"""More of the corpus: entries that disagree with each other, whiteouts, headers. (name, what its error says, archive)"""
+"""More of the corpus: entries that disagree, whiteouts, headers. (name, what its error says, archive)"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Parts = tuple[str, str | None, tuple[bytes, ...]]
 _LINKS: tuple[_Parts, ...] = (
     # cpython#155999: a name that leaves the root and comes back, which makes directories outside on its way.
     ("leave-and-come-back", "climbs out", (tars.file(b"../diff/inside", _PWNED),)),
-    ("leave-and-come-back-by-symlink", "up/tree", (tars.symlink(b"up", b".."), tars.file(b"up/tree/diff/x/y"),
+    ("leave-and-come-back-by-symlink", "x/y", (tars.symlink(b"up", b".."), tars.file(b"up/tree/diff/x/y"),
                                                    tars.symlink(b"x", b"up/new/../diff"), tars.file(b"x/y"))),
     # cpython#149486: symlinks without a name.
     ("symlinks-without-names", "only be a directory", (tars.symlink(b"", b".."), tars.symlink(b"", b"canary"))),
@@ -31,7 +31,7 @@ _LINKS: tuple[_Parts, ...] = (
     ("hardlink-to-symlink-with-mode", None,
      (tars.symlink(b"s", CANARY), tars.hardlink(b"h", b"s", mode=0o6777, mtime=1, uid=3))),
     # cpython#151558: a hard link whose target was never unpacked falls back to a copy of an earlier member.
-    ("hardlink-to-replaced-file", "h2", (tars.file(b"a", b"1"), tars.symlink(b"a", CANARY), tars.hardlink(b"h", b"a"),
+    ("hardlink-to-replaced-file", "h/x", (tars.file(b"a", b"1"), tars.symlink(b"a", CANARY), tars.hardlink(b"h", b"a"),
                                          tars.file(b"h/x"), tars.hardlink(b"h2", b"a/.."))),
     ("hardlink-to-later-entry", "'h': a hard link to a file that is not there",
      (tars.hardlink(b"h", b"later"), tars.file(b"later", b"1"))),
@@ -110,7 +110,7 @@ _WHITEOUTS: tuple[_Parts, ...] = (
 _NAMES: tuple[_Parts, ...] = (
     ("dots-only", "only be a directory", (tars.file(b"./././."),)),
     ("dots-of-three", None, (tars.file(b".../....", b"1"),)),
-    ("slashes-only", "only be a directory", (tars.file(b"////"),)),
+    ("slashes-only", None, (tars.file(b"////"),)),
     ("backslashes", None, (tars.file(b"..\\..\\canary\\file", _PWNED),)),
     ("drive-letter", None, (tars.file(b"C:\\x"), tars.file(b"c:/x"))),
     ("newline-and-escape", "climbs out", (tars.file(b"../\x1b[2J\n\x07"),)),
@@ -156,17 +156,13 @@ def _headers() -> Iterator[_Parts]:
     yield "pax-path-empty", None, (_raw_pax(b"8 path=\n"),)
     yield (
         "pax-path-twice",
-        None,
-        (
-            tars.header(b"p", kind=b"x", size=32)
-            + tars.padded(tars.pax_record(b"path", CANARY[:10]) + tars.pax_record(b"path", b"fi"))[:512]
-            + _HOLE,
-        ),
+        "climbs out",
+        (_raw_pax(tars.pax_record(b"path", b"fine") + tars.pax_record(b"path", CANARY)),),
     )
     yield "pax-size-record-overflow", "number", (tars.pax({b"size": b"9" * 25}) + _HOLE,)
     yield "pax-size-record-huge", "more data", (tars.pax({b"size": b"%d" % (1 << 61)}) + _HOLE,)
     yield "pax-size-record-of-a-directory", None, (tars.pax({b"size": b"99999999"}) + tars.directory(b"d/") + _HOLE,)
-    yield "pax-size-in-octal", "ends in the middle", (tars.pax({b"size": b"0001000"}) + tars.file(b"x", b"1" * 512),)
+    yield "pax-size-in-octal", None, (tars.pax({b"size": b"0001000"}) + tars.file(b"x", b"1" * 512),)
     yield "pax-global-path", None, (tars.pax({b"path": CANARY, b"size": b"1"}, b"g") + _HOLE,)
     yield "pax-global-is-endless", "too large", (tars.header(b"g", kind=b"g", size=1 << 40),)
     yield "pax-time-nan", "time", (tars.pax({b"mtime": b"nan"}) + _HOLE,)
@@ -206,4 +202,4 @@ def _headers() -> Iterator[_Parts]:
     yield "mode-with-all-bits", None, (tars.header(b"x", mode=0o7777777), tars.directory(b"d/", mode=0o7777777))
     yield "owner-negative", "owner", (tars.header(b"x", uid=tars.base_256(-1, 8)),)
     yield "owner-nobody", "owner", (tars.pax({b"gid": b"4294967295"}) + _HOLE,)
-    yield "device-negative", "device number|malformed", (tars.header(b"x", kind=b"3")[:329] + b"-1\0",)
+    yield "device-negative", "checksum", (tars.header(b"x", kind=b"3")[:329] + b"-1\0",)
