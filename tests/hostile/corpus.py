@@ -216,11 +216,11 @@ def _suffix(content: bytes) -> str:
     return {"gzip": "tar.gz", "zstd": "tar.zst", "bzip2": "tar.bz2", "xz": "tar.xz"}.get(kind or "", "tar")
 
 
-def write_corpus(directory: str) -> None:
+def write_corpus(directory: str, archives: list[Hostile]) -> None:
     """Every archive, and INDEX: file name, tab, what must happen."""
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "INDEX"), "w") as index:
-        for hostile in corpus():
+        for hostile in archives:
             name = f"{hostile.name}.{_suffix(hostile.tar)}"
             must = "inside" if hostile.error is None else f"error: {hostile.error or 'any'}"
             index.write(f"{name}\t{must}\n")
@@ -229,4 +229,4 @@ def write_corpus(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    write_corpus(sys.argv[1])
+    write_corpus(sys.argv[1], corpus())

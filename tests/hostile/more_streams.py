@@ -19,7 +19,7 @@ _MIB = 1 << 20
 _HUGE = tars.header(b"zeros", size=1 << 39)
 
 
-def gzip_bomb(head: bytes, mib: int, block: bytes = bytes(4 * _MIB)) -> bytes:
+def gzip_bomb(head: bytes, mib: int, block: bytes = bytes(_MIB)) -> bytes:
     """A gzip member of `head` and `mib` MiB of copies of `block`, made by repeating the same compressed bytes."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, 31)
     first = deflate.compress(head) + deflate.flush(zlib.Z_FULL_FLUSH)
@@ -40,7 +40,7 @@ def _zstd_block(kind: int, size: int, data: bytes, last: bool = False) -> bytes:
 
 def zstd_bomb(head: bytes, mib: int) -> bytes:
     """128 KiB of zeros for every 4 bytes: blocks of the kind that repeats one byte."""
-    zeros = _zstd_block(1, 126 << 10, b"\0")
+    zeros = _zstd_block(1, 123 << 10, b"\0")
     return _zstd_frame(17, _zstd_block(0, len(head), head), zeros * (mib * 8), _zstd_block(0, 0, b"", True))
 
 
@@ -62,7 +62,7 @@ def _cut_and_joined() -> Iterator[Made]:
     yield "one-block-of-zeros-then-entry", None, tars.file(b"a") + bytes(512) + tars.file(b"../../canary/file")
     yield "two-archives-in-a-row", None, _TAR + tars.archive(tars.file(b"../../canary/file", b"pwned"))
     yield "no-end-of-archive", None, tars.file(b"a", b"1")
-    yield "cut-in-padding", "ends in the middle", tars.file(b"a", b"x" * 100)[:700]
+    yield "cut-in-padding", "ends in the padding", tars.file(b"a", b"x" * 100)[:700]
     yield "cut-in-pax-data", "ends in a header", tars.pax({b"path": b"p" * 2000})[:1000]
     yield "cut-in-long-name", "ends in a header", tars.long_name(b"p" * 2000)[:1000]
     yield "garbage-after-the-end", None, _TAR + b"\xff" * 5000
@@ -117,16 +117,16 @@ def _zstd() -> Iterator[Made]:
 
 
 def _bombs() -> Iterator[Made]:
-    yield "gzip-bomb", _RATIO, gzip_bomb(_HUGE, 6 << 10)
-    yield "gzip-bomb-of-letters", _RATIO, gzip_bomb(_HUGE, 6 << 10, b"a" * _MIB)
-    yield "gzip-bomb-after-the-end", _RATIO, gzip_bomb(bytes(1024), 6 << 10)
+    yield "gzip-bomb", _RATIO, gzip_bomb(_HUGE, 3 << 10)
+    yield "gzip-bomb-of-letters", _RATIO, gzip_bomb(_HUGE, 3 << 10, b"a" * _MIB)
+    yield "gzip-bomb-after-the-end", _RATIO, gzip_bomb(bytes(1024), 3 << 10)
     yield (
         "gzip-bomb-of-empty-headers",
         _RATIO,
-        gzip_bomb(b"", 6 << 10, tars.pax({b"comment": b"c" * 10}, b"g") * ((1 << 20) // 1024)),
+        gzip_bomb(b"", 3 << 10, tars.pax({b"comment": b"c" * 10}, b"g") * ((1 << 20) // 1024)),
     )
-    yield "gzip-bomb-of-a-file-made-again", _RATIO, gzip_bomb(b"", 6 << 10, (tars.file(b"f", b"a" * (_MIB - 512))))
-    yield "zstd-bomb", _RATIO, zstd_bomb(_HUGE, 16 << 10)
+    yield "gzip-bomb-of-a-file-made-again", _RATIO, gzip_bomb(b"", 3 << 10, (tars.file(b"f", b"a" * (_MIB - 512))))
+    yield "zstd-bomb", _RATIO, zstd_bomb(_HUGE, 13 << 10)
     yield "zstd-bomb-of-empty-frames", None, _zstd_frame(17, _zstd_block(0, 0, b"", True)) * 50_000
-    yield "bzip2-bomb", _RATIO, bz2.compress(_HUGE) + bz2.compress(bytes(64 * _MIB)) * 256
-    yield "xz-bomb", _RATIO, lzma.compress(_HUGE) + lzma.compress(bytes(64 * _MIB), preset=0) * 256
+    yield "bzip2-bomb", _RATIO, bz2.compress(_HUGE) + bz2.compress(bytes(8 * _MIB)) * 128
+    yield "xz-bomb", _RATIO, lzma.compress(_HUGE) + lzma.compress(bytes(8 * _MIB), preset=0) * 128
