@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from builder import _native
-from builder.errors import ArchiveError, StoreError
+from builder.errors import ArchiveError, StoreError, remedy
 from builder.layers.ahead import Ahead
 from builder.layers.codec import Plain, decompressed, sniff
 from builder.layers.tree import create_tree, open_tree
@@ -154,7 +154,7 @@ def _explain(error: ValueError | OSError) -> ArchiveError | StoreError:
         return ArchiveError(f"{show_name(path)}: {reason}" if path is not None else f"{reason}")
     name = show_name(error.filename)
     if error.errno in _HOST_FAULTS:
-        return StoreError(f"cannot unpack {name}: {error.strerror}")
+        return StoreError(f"cannot unpack {name}: {error.strerror}", hint=remedy(error))
     return ArchiveError(f"{name}: {error.strerror}")
 
 
