@@ -303,7 +303,11 @@ static int read_header(struct reader *reader, struct header *header, int64_t *si
     if (got < BLOCK) return fault_bad(fault, "the archive ends in a header", NULL);
     if (all_zero(header, BLOCK)) return 0;
     if (!checksum_right(header)) return fault_bad(fault, "not a tar header (wrong checksum)", NULL);
-    if (!parse_number(header->size, 12, size)) return fault_bad(fault, "a malformed size in the header", NULL);
+    if (!parse_number(header->size, 12, size)) {
+        fault_bad(fault, "a malformed size in the header", NULL);
+        fault->path = strndup(header->name, sizeof header->name);
+        return -1;
+    }
     if (++reader->headers > reader->limits.entries) return fault_bad(fault, "too many entries", NULL);
     return 1;
 }
@@ -313,7 +317,7 @@ int tar_next(struct reader *reader, struct member *member, struct fault *fault) 
     struct header header;
     int64_t size;
     bool extended = false;
-    if (skip(reader, fault)) return -1;
+    if (skip(reader, fault)) return fault->error ? -1 : fault_bad(fault, "the archive ends in the padding of a member", NULL);
     for (int more; (more = read_header(reader, &header, &size, fault)) != 0; extended = true) {
         if (more < 0) return -1;
         if (!header.type || !strchr("xgLK", header.type))

@@ -20,6 +20,7 @@ _PIECE = 1 << 18
 _MAGIC = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
+    *((bytes([first]) + b"\x2a\x4d\x18", "zstd") for first in range(0x50, 0x60)),  # skippable frames, as of pzstd
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
 )
@@ -154,7 +155,9 @@ def decompressed(source: Reader, start: bytes = b"", name: str | None = None) ->
         case "zstd":
             import zstandard
 
-            return zstandard.ZstdDecompressor().stream_reader(plain, read_across_frames=True)  # type: ignore[arg-type]
+            from builder.layers.zstdframes import Frames
+
+            return zstandard.ZstdDecompressor().stream_reader(Frames(plain), read_across_frames=True)  # type: ignore[arg-type]
         case "bzip2":
             import bz2
 

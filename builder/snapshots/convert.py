@@ -11,6 +11,7 @@ from builder.errors import Cancelled
 from builder.oci import mediatypes
 from builder.oci.assemble import Layer
 from builder.oci.descriptor import Descriptor
+from builder.store.paths import store_errors
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _pack(
 ) -> Layer:
     from builder.layers.pack import pack_diff
 
-    with store.blobs.ingest(hashed=False) as ingest:
+    with store_errors("pack a layer"), store.blobs.ingest(hashed=False) as ingest:
         packed = pack_diff(
             snapshot.trees[0],
             snapshot.trees[1:],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.dockerfile import sieve
-from builder.errors import BuildError
+from builder.errors import BuildError, remedy
 from builder.snapshots.filetree import join
 from builder.sources import listing
 from builder.values import NamedTuple
@@ -191,4 +191,7 @@ def open_context(root: str, ignore: Ignore, name: str = "build context") -> Cont
         raise BuildError(f"{name} {root!r} {what}", hint="name the directory that holds the files to copy")
     if not os.access(root, os.R_OK | os.X_OK):
         raise BuildError(f"{name} {root!r} cannot be read: permission denied")
-    return ContextTree(os.path.realpath(root), ignore)
+    try:
+        return ContextTree(os.path.realpath(root), ignore)
+    except OSError as error:
+        raise BuildError(f"{name} {root!r} cannot be read: {error.strerror}", hint=remedy(error)) from error

@@ -1,7 +1,10 @@
 """Archives that try to write outside of where they are unpacked, or to take the reader down (K7, K8, K14).
 
-Each is a name, the archive, and what its error must say; an archive without an error is harmless, and only the
-canary counts. Run as a script to write the corpus to a directory, for other readers to chew on.
+Each is a name, the archive, and what its error must say; an archive without an error is harmless: what is unpacked is
+inside of its root. Run as a script to write the corpus to a directory, for other readers to chew on, with an
+INDEX that says what must happen:
+
+    PYTHONPATH=. python tests/hostile/corpus.py DIR
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ import sys
 import tarfile
 from typing import NamedTuple
 
+from builder.layers.codec import sniff
+from tests.hostile.more_entries import more_entries
+from tests.hostile.more_streams import more_streams
 from tests.support import tars
 
 _PWNED = b"pwned\n"
@@ -189,10 +195,11 @@ def corpus() -> list[Hostile]:
         Hostile("cut-in-header", _evil(b"a")[:300], "ends in a header"),
         Hostile("cut-in-data", tars.file(b"a", b"x" * 5000)[:2000], "ends in the middle"),
         Hostile("cut-after-extended-header", tars.pax({b"path": b"a"}), "ends after"),
-        Hostile("not-a-tar", os.urandom(4096), "checksum|malformed"),
+        Hostile("not-a-tar", bytes(range(256)) * 16, "checksum|malformed"),
         Hostile("gzip-cut", gzip.compress(tars.archive(tars.file(b"a", b"x" * 100_000)))[:60], "ends too early"),
         Hostile("gzip-damaged", gzip.compress(tars.archive(_evil(b"a")))[:-8] + b"\0" * 8, "damaged"),
         Hostile("zstd-damaged", b"\x28\xb5\x2f\xfd" + b"\xff" * 64, "damaged"),
+        *(Hostile(name, tar, error) for name, error, tar in (*more_entries(), *more_streams())),
     ]
 
 
@@ -204,8 +211,22 @@ def by_tarfile() -> bytes:
     return out.getvalue()
 
 
+def _suffix(content: bytes) -> str:
+    kind = sniff(content)
+    return {"gzip": "tar.gz", "zstd": "tar.zst", "bzip2": "tar.bz2", "xz": "tar.xz"}.get(kind or "", "tar")
+
+
+def write_corpus(directory: str, archives: list[Hostile]) -> None:
+    """Every archive, and INDEX: file name, tab, what must happen."""
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "INDEX"), "w") as index:
+        for hostile in archives:
+            name = f"{hostile.name}.{_suffix(hostile.tar)}"
+            must = "inside" if hostile.error is None else f"error: {hostile.error or 'any'}"
+            index.write(f"{name}\t{must}\n")
+            with open(os.path.join(directory, name), "wb") as file:
+                file.write(hostile.tar)
+
+
 if __name__ == "__main__":
-    os.makedirs(sys.argv[1], exist_ok=True)
-    for hostile in corpus():
-        with open(os.path.join(sys.argv[1], f"{hostile.name}.tar"), "wb") as file:
-            file.write(hostile.tar)
+    write_corpus(sys.argv[1], corpus())
