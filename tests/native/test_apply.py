@@ -15,7 +15,9 @@ import pytest
 
 from builder.sandbox import idmaps, probe
 from builder.sandbox.tiers import Tier
+from tests.support import tars
 from tests.support.tools import ROOT, need_tool
+from tests.support.trees import NATIVE
 
 SEED = int(os.environ.get("SEED", "0"))
 EACH_TIER = pytest.mark.parametrize("tier", ["single", "userns"])  # recorded owners, real ones
@@ -70,3 +72,10 @@ def test_appliers_of_others_take_part(tier: Tier, applier: str, tmp_path: Path) 
 def test_ten_thousand_cases_on_a_disk(tier: Tier, batch: int, tmp_path: Path) -> None:
     """F-T1: on the file system of the temporary directory."""
     apply(tmp_path / "room", tier, "disk", SEED + 1000 + 500 * batch, 500, present())
+
+
+def test_a_whiteout_below_what_is_no_directory_hides_nothing(tmp_path: Path) -> None:
+    """umoci writes one for each name of a directory that the same layer replaces."""
+    for number, new in enumerate((tars.file(b"d"), tars.symlink(b"d", b"nowhere"))):
+        tree = NATIVE.unpack(tars.archive(new, tars.file(b"d/.wh.x")), tmp_path / str(number), owners="recorded")
+        assert tars.names(NATIVE.pack([tree], owners="recorded")) == ["d"]

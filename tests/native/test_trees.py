@@ -97,6 +97,19 @@ def test_sealing_keeps_what_the_image_says(tmp_path: Path) -> None:
     assert [member[2:4] for member in packed] == [(0o2, 0), (0o111, 5)]
 
 
+def test_a_host_label_is_not_in_a_layer(tmp_path: Path) -> None:
+    """D-T6: SELinux, IMA and overlay xattrs on the disk itself, as far as this user may set them."""
+    tree = NATIVE.unpack(tars.archive(tars.file(b"f", b"x")), tmp_path / "tree", owners="recorded")
+    names = ["security.selinux", "security.ima", "trusted.overlay.opaque", "user.overlay.origin", "user.containers.x"]
+    for name in names:
+        try:
+            os.setxattr(f"{tree}/diff/f", name, b"host")
+        except OSError as error:
+            assert error.errno in (errno.EPERM, errno.ENOTSUP, errno.EINVAL)
+
+    assert b"host" not in NATIVE.pack([tree], owners="recorded")
+
+
 @pytest.mark.parametrize("force_walk", [False, True])
 def test_open_in_root(force_walk: bool, tmp_path: Path) -> None:
     """Symlinks mean the root given; `..` stops at it; a final symlink only where it may be followed."""
