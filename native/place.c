@@ -171,6 +171,7 @@ static int copy_by_hand(int from, int to, int64_t size) {
 static int copy_range(int from, int to, int64_t size) {
     while (size > 0) {
         ssize_t done = copy_file_range(from, NULL, to, NULL, (size_t)size, 0);
+        if (done < 0 && errno == EINTR) continue;
         if (done < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM)
             return -1;
         if (done <= 0) return copy_by_hand(from, to, size);

@@ -30,12 +30,12 @@ void inject_arm(long at, int what) {
 long inject_count(void) { return atomic_load(&calls); }
 const char *inject_struck(void) { return atomic_load(&struck); }
 
-/* 1: fail with errno; -1: cut it short; 0: go on. Interrupted is only what waits: local files open at once. */
-static int hit(const char *name, bool slow) {
-    long now = atomic_fetch_add(&calls, 1) + 1;
+/* 1: fail with errno; -1: cut it short; 0: go on. Calls that do not wait are not interrupted: the next one is. */
+static int hit(const char *name, bool waits) {
+    long now = atomic_fetch_add(&calls, 1) + 1, at = atomic_load(&strike);
     int what = atomic_load(&fault);
-    if (now != atomic_load(&strike)) return 0;
-    if (what == EINTR && !slow) return 0;
+    if (!at || now < at || (!waits && (what == EINTR || what == INJECT_SHORT))) return 0;
+    if (!atomic_compare_exchange_strong(&strike, &at, 0)) return 0;
     atomic_store(&struck, name);
     if (what == INJECT_KILL) kill(getpid(), SIGKILL);
     if (what == INJECT_SHORT) return -1;
