@@ -86,7 +86,7 @@ _WHITEOUTS: tuple[_Parts, ...] = (
     ("opaque-marker-with-children", None, (tars.file(b"d/.wh..wh..opq/../../x", b"1"), tars.file(b"d/.wh..wh..opq/y"))),
     ("opaque-marker-of-the-root", None, (tars.file(b".wh..wh..opq"), tars.file(b"x"))),
     ("opaque-marker-twice", None, (tars.file(b"d/.wh..wh..opq"), tars.file(b"d/x"), tars.file(b"d/.wh..wh..opq"))),
-    ("opaque-marker-of-a-file", "f/", (tars.file(b"f"), tars.file(b"f/.wh..wh..opq"))),
+    ("opaque-marker-of-a-file", None, (tars.file(b"f"), tars.file(b"f/.wh..wh..opq"))),
     ("whiteout-of-the-opaque-marker", None, (tars.file(b"d/.wh..wh..wh..opq"),)),
     ("whiteout-of-a-whiteout", None, (tars.file(b".wh..wh.x"), tars.file(b".wh..wh..wh.x"))),
     ("whiteout-is-a-symlink", None, (tars.symlink(b".wh.x", CANARY),)),
