@@ -122,7 +122,7 @@ def _bombs() -> Iterator[Made]:
     yield "gzip-bomb-after-the-end", _RATIO, gzip_bomb(bytes(1024), 3 << 10)
     yield (
         "gzip-bomb-of-empty-headers",
-        _RATIO,
+        f"{_RATIO}|ends too early",  # 340 times
         gzip_bomb(b"", 3 << 10, tars.pax({b"comment": b"c" * 10}, b"g") * ((1 << 20) // 1024)),
     )
     yield "gzip-bomb-of-a-file-made-again", _RATIO, gzip_bomb(b"", 3 << 10, (tars.file(b"f", b"a" * (_MIB - 512))))
