@@ -18,6 +18,8 @@ struct unpack {
     int diff;
     char root[PATH_MAX]; /* where T/diff is, to tell where a symlinked parent really is */
     char *parent_name;   /* of the sink's parent, in the archive */
+    bool made_parent;    /* for the member at hand */
+    struct buffer implied;
     long long entries, bytes;
     struct fault fault;
     PyObject *read;
@@ -33,6 +35,7 @@ static void unpack_free(struct unpack *unpack) {
     forget_parent(unpack);
     member_free(&unpack->member);
     sink_free(&unpack->sink);
+    buffer_free(&unpack->implied);
     rb_close_fd(&unpack->diff);
     free(unpack->fault.path);
 }
@@ -114,11 +117,10 @@ static int open_directory(struct unpack *unpack, const char *name, char **path) 
 
 static int enter_parent(struct unpack *unpack, const char *name);
 
-/* Make a directory that no member speaks of, and those above it; a whiteout there counts as missing. Its time says so:
- * no archive has nanoseconds there, and no layer shows them. */
+/* Make a directory that no member speaks of, and those above it; a whiteout there counts as missing. The time of those
+ * that may be like a directory of a lower layer says so: no archive has that nanosecond, and no layer shows it. */
 static int make_parent(struct unpack *unpack, const char *name) {
     const struct xattrs none = {0};
-    const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, IMPLIED_NSEC}, &none};
     FREE char *copy = strdup(name);
     const char *parent;
     struct stat st;
@@ -126,6 +128,8 @@ static int make_parent(struct unpack *unpack, const char *name) {
     char *leaf = split_leaf(copy, &parent);
     if (enter_parent(unpack, parent)) return -1;
     bool there = !fstatat(unpack->sink.parent, leaf, &st, AT_SYMLINK_NOFOLLOW);
+    const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, there ? 0 : IMPLIED_NSEC}, &none};
+    unpack->made_parent |= !there;
     if (!there || is_whiteout(&st)) return sink_directory(&unpack->sink, leaf, &look);
     errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR;
     return os_fault(unpack, "open the parent directory");
@@ -233,6 +237,14 @@ static bool hides_nothing(const struct unpack *unpack, const char *leaf) {
     return !strncmp(leaf, ".wh.", 4) && (error == ENOTDIR || error == ENOENT);
 }
 
+/* Only the innermost: what is above it and implied too, its time says. */
+static int note_implied(struct unpack *unpack) {
+    const char *path = unpack->sink.parent_path;
+    if (!unpack->made_parent) return 0;
+    unpack->made_parent = false;
+    return buffer_add(&unpack->implied, path, strlen(path) + 1) ? os_fault(unpack, "allocate") : 0;
+}
+
 static int unpack_member(struct unpack *unpack) {
     struct member *member = &unpack->member;
     const struct attributes look = {member->meta, member->mtime, &member->xattrs};
@@ -247,6 +259,7 @@ static int unpack_member(struct unpack *unpack) {
     if (!*path && member->type != '5') return bad(unpack, "the root may only be a directory");
     char *leaf = split_leaf(path, &parent);
     if (enter_parent(unpack, parent)) return hides_nothing(unpack, leaf) ? 0 : -1;
+    if (note_implied(unpack)) return -1;
     return unpack_leaf(unpack, leaf, &look);
 }
 
@@ -320,5 +333,6 @@ PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&unpack.piece);
     if (failed) return PyErr_Occurred() ? NULL : fault_raise(&unpack.fault);
-    return Py_BuildValue("(LL)", unpack.entries, unpack.bytes);
+    const char *implied = unpack.implied.size ? unpack.implied.bytes : "";
+    return Py_BuildValue("(LLy#)", unpack.entries, unpack.bytes, implied, (Py_ssize_t)unpack.implied.size);
 }
