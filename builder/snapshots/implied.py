@@ -22,16 +22,15 @@ if TYPE_CHECKING:
 
 
 def make_attributes(snapshot: Snapshot, tree: str, owners: Owners) -> None:
-    """Make `tree`, for the top of `snapshot`: what only upper layers imply is there as the next lower one has it."""
+    """Make `tree`, for the top of `snapshot`: what only upper layers imply is there as the next lower one has it.
+
+    Beside that it has what these directories are in, and so at least the root, as it is shown without it.
+    """
     create_tree(tree)
     with View(snapshot, owners) as view:
         shown = {path: entry for path in _implied(snapshot) if (entry := _said(view, path))}
-        if not shown:
-            return
-        for path in list(shown):
-            for above in (*parts(path), b""):
-                if above not in shown:
-                    shown[above] = next(view.stacked(os.fsdecode(above)))
+        for above in {b"", *(part for path in shown for part in parts(path))} - shown.keys():
+            shown[above] = next(view.stacked(os.fsdecode(above)))
         place([_row(path, shown[path], view) for path in sorted(shown)], tree, owners=owners, source="tree")
 
 

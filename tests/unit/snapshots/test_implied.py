@@ -71,6 +71,17 @@ def test_it_is_as_the_next_lower_layer_that_speaks_of_it_says(case: str, owners:
 
 
 @EACH_OWNERS
+def test_the_root_stays_where_nothing_is_to_be_done(owners: Owners, tmp_path: Path) -> None:
+    root = tars.directory(b"./", mode=0o711, uid=3, mtime=2)
+    snapshot = stack(tmp_path, (tars.file(b"z"), root + IMPLIES), owners)
+
+    make_attributes(snapshot, str(tmp_path / "top"), owners)
+
+    assert os.listdir(tmp_path / "top" / "diff") == []
+    assert looks(snapshot.over(str(tmp_path / "top")), owners, "") == [(0o711, 3, 0, 2 * 10**9)]
+
+
+@EACH_OWNERS
 def test_the_root_and_what_the_directories_are_in_stay(owners: Owners, tmp_path: Path) -> None:
     root = tars.directory(b"./", mode=0o711, uid=3, mtime=2)
     snapshot = stack(tmp_path, (HOME, root + tars.directory(b"a/", mode=0o750, mtime=4) + IMPLIES), owners)
