@@ -113,8 +113,11 @@ def unpack(
     layer: bool,
     limits: tuple[int, int, int, int, int, int],
     force_walk: bool = False,
-) -> tuple[int, int]:
-    """Make what an uncompressed tar has in T/diff and T/journal; returns (entries, bytes of file data).
+) -> tuple[int, int, bytes]:
+    """Make what an uncompressed tar has in T/diff and T/journal; returns (entries, bytes of file data, implied).
+
+    `implied`: the paths, NUL after each, of directories that were made because members are in them; of those in
+    each other the innermost. Members that came later may have replaced them.
 
     `read` gives the next bytes of the archive, as many as it likes, b"" at the end, to which it is always
     read; it is called with the GIL, and what it raises comes out of here. `layer`: `.wh.` names are

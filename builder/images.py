@@ -52,7 +52,7 @@ def _dated(plan: Plan, when: int) -> ImageConfig:
     """The config of the plan, dated: this build's history begins after that of the base."""
     created = epoch.rfc3339(when)
     config = plan.config
-    old = len(plan.base.config.history) if plan.base else 0
+    old = len(plan.base.config.whole_history) if plan.base else 0
     told = tuple(entry._replace(created=created) for entry in config.history[old:])
     return config._replace(created=created, history=(*config.history[:old], *told))
 

@@ -1,6 +1,7 @@
 /* The tar writer: USTAR headers, PAX records only for what USTAR cannot say, nothing that names the host. */
 #include "layers.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #define OCTAL_7 07777777LL
@@ -171,6 +172,8 @@ int tar_header(struct writer *writer, const char *path, const struct head *head,
     const char *target = link ? link : head->target;
     FREE char *directory = S_ISDIR(meta->mode) ? path_join(path, "") : NULL;
     if (S_ISDIR(meta->mode) && !directory) return -1;
+    /* Nobody could unpack it. */
+    if (strlen(directory ? directory : path) >= PATH_MAX) return errno = ENAMETOOLONG, -1;
     octal(header.mode, sizeof header.mode, meta->mode & 07777);
     octal(header.major, sizeof header.major, device ? major(meta->rdev) : 0);
     octal(header.minor, sizeof header.minor, device ? minor(meta->rdev) : 0);

@@ -18,6 +18,8 @@ struct unpack {
     int diff;
     char root[PATH_MAX]; /* where T/diff is, to tell where a symlinked parent really is */
     char *parent_name;   /* of the sink's parent, in the archive */
+    bool made_parent;    /* for the member at hand */
+    struct buffer implied;
     long long entries, bytes;
     struct fault fault;
     PyObject *read;
@@ -33,6 +35,7 @@ static void unpack_free(struct unpack *unpack) {
     forget_parent(unpack);
     member_free(&unpack->member);
     sink_free(&unpack->sink);
+    buffer_free(&unpack->implied);
     rb_close_fd(&unpack->diff);
     free(unpack->fault.path);
 }
@@ -55,7 +58,8 @@ static int add_component(struct unpack *unpack, char *clean, const char *name, s
         *(slash ? slash : clean) = 0;
         return 0;
     }
-    if ((long long)size > unpack->reader.limits.name) return bad(unpack, "a name that is too long");
+    size_t mark = size > 4 && !memcmp(name, ".wh.", 4) ? 4 : 0; /* before a name that may have all that is allowed */
+    if ((long long)(size - mark) > unpack->reader.limits.name) return bad(unpack, "a name that is too long");
     if (++*depth > unpack->reader.limits.depth) return bad(unpack, "directories too deep");
     if (end) clean[end++] = '/';
     memcpy(clean + end, name, size);
@@ -112,40 +116,59 @@ static int open_directory(struct unpack *unpack, const char *name, char **path) 
     return rb_take_fd(&fd);
 }
 
-static int enter_parent(struct unpack *unpack, const char *name);
+/* The parent stays open for the members after it, unless a symlink led there, which one of them may replace. */
+static int open_parent(struct unpack *unpack, const char *name) {
+    char *path = NULL;
+    if (unpack->parent_name && !strcmp(unpack->parent_name, name)) return 0;
+    forget_parent(unpack);
+    int fd = open_directory(unpack, name, &path);
+    if (fd < 0) return -1;
+    sink_enter(&unpack->sink, fd, path);
+    if (strcmp(path, name)) return 0;
+    return (unpack->parent_name = strdup(name)) ? 0 : -1;
+}
 
-/* Make a directory that no member speaks of, and those above it; a whiteout there counts as missing. Its time says so:
- * no archive has nanoseconds there, and no layer shows them. */
+/* Make a directory that no member speaks of; a whiteout there counts as missing. The time of those that may be like
+ * a directory of a lower layer says so: no archive has that nanosecond, and no layer shows it. */
 static int make_parent(struct unpack *unpack, const char *name) {
     const struct xattrs none = {0};
-    const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, IMPLIED_NSEC}, &none};
     FREE char *copy = strdup(name);
     const char *parent;
     struct stat st;
     if (!copy) return os_fault(unpack, "allocate");
     char *leaf = split_leaf(copy, &parent);
-    if (enter_parent(unpack, parent)) return -1;
+    if (open_parent(unpack, parent)) return os_fault(unpack, "open the parent directory");
     bool there = !fstatat(unpack->sink.parent, leaf, &st, AT_SYMLINK_NOFOLLOW);
+    const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, there ? 0 : IMPLIED_NSEC}, &none};
+    unpack->made_parent |= !there;
     if (!there || is_whiteout(&st)) return sink_directory(&unpack->sink, leaf, &look);
     errno = S_ISLNK(st.st_mode) ? ENOENT : ENOTDIR;
     return os_fault(unpack, "open the parent directory");
 }
 
-/* The parent stays open for the members after it, unless a symlink led there, which one of them may replace. */
-static int enter_parent(struct unpack *unpack, const char *name) {
-    char *path = NULL;
-    if (unpack->parent_name && !strcmp(unpack->parent_name, name)) return 0;
-    forget_parent(unpack);
-    int fd = open_directory(unpack, name, &path);
-    if (fd < 0 && *name && (errno == ENOENT || errno == ENOTDIR)) {
-        if (make_parent(unpack, name)) return -1;
-        forget_parent(unpack);
-        fd = open_directory(unpack, name, &path);
+/* What is there is looked for from the end; what is missing below it is made. No recursion: names may be long. */
+static int make_parents(struct unpack *unpack, const char *name) {
+    FREE char *path = strdup(name);
+    if (!path) return os_fault(unpack, "allocate");
+    do {
+        char *slash = strrchr(path, '/');
+        *(slash ? slash : path) = 0;
+    } while (*path && open_parent(unpack, path));
+    for (size_t at = strlen(path), size = strlen(name); at < size; at = strlen(path)) {
+        path[at] = name[at];
+        if (make_parent(unpack, path)) return -1;
     }
-    if (fd < 0) return os_fault(unpack, "open the parent directory");
-    sink_enter(&unpack->sink, fd, path);
-    if (strcmp(path, name)) return 0;
-    return (unpack->parent_name = strdup(name)) ? 0 : os_fault(unpack, "allocate");
+    return 0;
+}
+
+static int enter_parent(struct unpack *unpack, const char *name) {
+    if (!open_parent(unpack, name)) return 0;
+    if (*name && (errno == ENOENT || errno == ENOTDIR)) {
+        if (make_parents(unpack, name)) return -1;
+        forget_parent(unpack);
+        if (!open_parent(unpack, name)) return 0;
+    }
+    return os_fault(unpack, "open the parent directory");
 }
 
 /* ---- one member each ---- */
@@ -233,6 +256,14 @@ static bool hides_nothing(const struct unpack *unpack, const char *leaf) {
     return !strncmp(leaf, ".wh.", 4) && (error == ENOTDIR || error == ENOENT);
 }
 
+/* Only the innermost: what is above it and implied too, its time says. */
+static int note_implied(struct unpack *unpack) {
+    const char *path = unpack->sink.parent_path;
+    if (!unpack->made_parent) return 0;
+    unpack->made_parent = false;
+    return buffer_add(&unpack->implied, path, strlen(path) + 1) ? os_fault(unpack, "allocate") : 0;
+}
+
 static int unpack_member(struct unpack *unpack) {
     struct member *member = &unpack->member;
     const struct attributes look = {member->meta, member->mtime, &member->xattrs};
@@ -247,6 +278,7 @@ static int unpack_member(struct unpack *unpack) {
     if (!*path && member->type != '5') return bad(unpack, "the root may only be a directory");
     char *leaf = split_leaf(path, &parent);
     if (enter_parent(unpack, parent)) return hides_nothing(unpack, leaf) ? 0 : -1;
+    if (note_implied(unpack)) return -1;
     return unpack_leaf(unpack, leaf, &look);
 }
 
@@ -320,5 +352,6 @@ PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&unpack.piece);
     if (failed) return PyErr_Occurred() ? NULL : fault_raise(&unpack.fault);
-    return Py_BuildValue("(LL)", unpack.entries, unpack.bytes);
+    const char *implied = unpack.implied.size ? unpack.implied.bytes : "";
+    return Py_BuildValue("(LLy#)", unpack.entries, unpack.bytes, implied, (Py_ssize_t)unpack.implied.size);
 }

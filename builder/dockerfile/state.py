@@ -66,6 +66,8 @@ class StageState(NamedTuple):
     def finished(self) -> ImageConfig:
         """The config with all that the instructions have added; the base's history is below that of this file."""
         below = self.base.config.history if self.base else ()
+        if self.base and len(self.history):
+            below = self.base.config.whole_history
         return self.config._replace(
             env=self.env.items,
             labels=self.labels.items,

@@ -14,7 +14,8 @@ from builder.executor.copy_plan import CopyPlan, Inline, Placement, Rules
 from builder.executor.members import Member
 from builder.layers import codec
 from builder.layers import place as layers_place
-from builder.layers.unpack import IMPLIED_NS, unpack
+from builder.layers.tree import IMPLIED_NS
+from builder.layers.unpack import unpack
 from builder.snapshots.filetree import join, resolve
 from builder.snapshots.shared import lent
 from builder.snapshots.snapshot import Snapshot

@@ -8,6 +8,7 @@ Order of the tar: depth first, the names of a directory by their bytes, its whit
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from contextlib import ExitStack, contextmanager
@@ -61,8 +62,9 @@ def pack_diff(
     An entry that the lower view has already, the same in all that a tar says, is left out; no entries means
     that nothing changed (an empty archive is still written). No mtime is later than `clamp`, in seconds.
     The bytes depend on nothing else: not on threads, machine, user or tier. ArchiveError for what no layer
-    can hold (a name that begins with `.wh.`), OSError when reading fails, and whatever `out` raises: it is
-    called by another thread, and no more once this has returned or raised. Without `workers` it has its own.
+    can hold (a name that begins with `.wh.`, a path of more than 4095 bytes), OSError when reading fails, and
+    whatever `out` raises: it is called by another thread, and no more once this has returned or raised. Without
+    `workers` it has its own.
     """
     with ExitStack() as stack, _packing([tree], lowers, owners, clamp, layer=True) as pack:
         make = press(compression, level)
@@ -107,6 +109,13 @@ def _packing(
                     raise
                 reason, path = error.args
                 raise ArchiveError(f"{show_name(path)}: {reason}") from error
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                reason = "a path of more than 4095 bytes, which no program could unpack"
+                raise ArchiveError(
+                    f"{show_name(error.filename)}: {reason}", hint="delete it in the same step"
+                ) from error
 
         yield pack
 

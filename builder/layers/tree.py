@@ -4,6 +4,8 @@
                  directory has the xattr user.overlay.opaque="y"
     T/journal    optional: metadata of what cannot hold a user xattr (symlinks, FIFOs), sorted by path:
                  path NUL mode SP uid SP gid SP major:minor NUL      (mode octal with the type bits)
+    T/implied    optional: directories that the layer has something in but says nothing of, the innermost of each
+                 branch; path NUL. Those have 0755, uid and gid 0, and the modification time IMPLIED_NS
 
 The *effective* metadata of an entry is what the image says; the disk holds what the kernel granted.
 Regular files and directories carry the difference in the xattr `user.rbuild.stat`:
@@ -35,9 +37,11 @@ Whiteouts = Literal["overlay", "literal"]
 
 DIFF: Final = "diff"
 JOURNAL: Final = "journal"
+IMPLIED: Final = "implied"
 STAT_XATTR: Final = "user.rbuild.stat"
 CAPABILITY_XATTR: Final = "user.rbuild.capability"
 OPAQUE_XATTR: Final = "user.overlay.opaque"
+IMPLIED_NS: Final = 1  # as native/unpack.c has it
 
 
 class Meta(NamedTuple):
@@ -118,6 +122,19 @@ def write_journal(tree: str, records: Mapping[bytes, Meta]) -> None:
     with open(path + ".new", "wb") as file:
         file.write(encode_journal(records))
     os.rename(path + ".new", path)
+
+
+def has_implied(tree: str) -> bool:
+    return os.path.exists(os.path.join(tree, IMPLIED))
+
+
+def read_implied(tree: str) -> list[bytes]:
+    """The paths of T/implied; a tree without one has none."""
+    try:
+        with open(os.path.join(tree, IMPLIED), "rb") as file:
+            return file.read().split(b"\0")[:-1]
+    except FileNotFoundError:
+        return []
 
 
 def seal(tree: str) -> None:

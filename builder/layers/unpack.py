@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from builder import _native
 from builder.errors import ArchiveError, StoreError, remedy
 from builder.layers.ahead import Ahead
 from builder.layers.codec import Plain, decompressed, sniff
-from builder.layers.tree import create_tree, open_tree
+from builder.layers.tree import IMPLIED, IMPLIED_NS, create_tree, open_tree
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from builder.layers.codec import Reader
     from builder.layers.tree import Owners, Whiteouts
-
-# The modification time of a directory that no entry of the archive speaks of, as native/unpack.c sets it.
-IMPLIED_NS = 1
 
 _PIECE = 1 << 20
 _RATIO_FROM = 2 << 30
@@ -38,8 +36,8 @@ class Limits(NamedTuple):
     """What an archive may ask of us: a bomb is an error, not an outage.
 
     `bytes` is the sum of the files' sizes; `header_bytes` of one extended header; `path`, `name` in bytes,
-    `depth` in directories; `ratio` of plain to compressed bytes, once 2 GiB came out: what is not made
-    to hurt stays far below, and gzip cannot give more than 1032.
+    `depth` in directories: a path of so many bytes has no more; `ratio` of plain to compressed bytes, once 2 GiB
+    came out: what is not made to hurt stays far below, and gzip cannot give more than 1032.
     """
 
     entries: int = 10_000_000
@@ -47,7 +45,7 @@ class Limits(NamedTuple):
     header_bytes: int = 1 << 20
     path: int = 4095
     name: int = 255
-    depth: int = 256
+    depth: int = 2048
     ratio: int = 500
 
 
@@ -86,11 +84,36 @@ def unpack(
         try:
             with Ahead(_watched(plain, watch)) as watched:
                 done = _native.unpack(watched.read, tree_fd, owners, whiteouts == "overlay", limits[:6], force_walk)
+            if whiteouts == "overlay":
+                _keep_implied(tree, tree_fd, done[2], owners)
         except (ValueError, OSError) as error:
             raise (error if watched.failed_with(error) else _explain(error)) from error
         finally:
             os.close(tree_fd)
-    return Unpacked(*done)
+    return Unpacked(*done[:2])
+
+
+def _keep_implied(tree: str, tree_fd: int, paths: bytes, owners: Owners) -> None:
+    """Write T/implied, if one of these directories, or one that it is in, is still what no entry speaks of."""
+    kept = [path for path in paths.split(b"\0")[:-1] if any(_is_implied(tree_fd, part, owners) for part in parts(path))]
+    if kept:
+        with open(os.path.join(tree, IMPLIED), "ab") as file:
+            file.write(b"\0".join([*kept, b""]))
+
+
+def _is_implied(tree_fd: int, path: bytes, owners: Owners) -> bool:
+    try:
+        found = _native.tree_stat(tree_fd, path, owners)
+    except OSError:  # replaced by another entry
+        return False
+    return stat.S_ISDIR(found[0]) and found[5] == IMPLIED_NS
+
+
+def parts(path: bytes) -> Iterator[bytes]:
+    """The path, and then the directories that it is in, but for the root."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
 
 
 class _Descriptor:

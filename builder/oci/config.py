@@ -92,6 +92,12 @@ class ImageConfig(NamedTuple):
     def platform(self) -> Platform:
         return Platform(self.os, self.architecture, self.variant, self.os_version, self.os_features)
 
+    @property
+    def whole_history(self) -> tuple[History, ...]:
+        """The history with an entry for each layer: to tell of layers is optional (image-spec, config.md)."""
+        told = sum(not entry.empty_layer for entry in self.history)
+        return (*self.history, *[History()] * (len(self.diff_ids) - told))
+
     def encode(self) -> bytes:
         """Deterministic bytes of the fields; ignores `raw`."""
         members = (

@@ -16,6 +16,7 @@ from builder.layers.tree import open_file, open_tree, read_link
 from builder.snapshots.filetree import Entry, join, parent, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from builder.layers.tree import Owners
@@ -55,6 +56,18 @@ class View:
             for name, found in self._list(tree, path)[1].items():
                 shown.setdefault(name, _entry(tree, join(path, name), found) if found else None)
         return [entry for _, entry in sorted(shown.items()) if entry is not None]
+
+    def stacked(self, path: str) -> Iterator[Entry]:
+        """The directories of this name in the trees, topmost first, down to what hides the rest.
+
+        Opacity hides what is in directories: it does not count for `path` itself.
+        """
+        for tree in self._directories(parent(path)) if path else self._trees:
+            found = self._stat(tree, path)
+            if found is not None and not stat.S_ISDIR(found[0]):
+                return
+            if found is not None:
+                yield _entry(tree, path, found)
 
     def readlink(self, path: str) -> str:
         entry = self.entry(path)

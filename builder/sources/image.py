@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from builder.errors import ArchiveError, Cancelled, StoreError
+from builder.layers.tree import has_implied
 from builder.oci.assemble import Layer
 from builder.oci.digest import hex_of
 from builder.oci.resolved import ResolvedImage
 from builder.snapshots.snapshot import Snapshot
 from builder.sources.base_layers import Halt, at_once
 from builder.store.images import choose_manifest, read_config, read_manifest
+from builder.store.paths import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,11 +42,23 @@ def resolve(name: str, descriptor: Descriptor, store: Store, platform: Platform)
 
 
 def load_image(diff_ids: Sequence[str], store: Store, owners: Owners) -> Snapshot | None:
-    """The unpacked layers, or None when one of them is still to be unpacked."""
+    """The unpacked layers, or None when one of them, or what belongs on top of them, is still to be made."""
     names = [hex_of(diff_id) for diff_id in reversed(diff_ids)]
     if not all(store.trees.exists("layers", owners, name) for name in names):
         return None
+    snapshot = _stacked(names, store, owners)
+    if not any(map(has_implied, snapshot.trees[:-1])):  # under the lowest there is nothing to be like
+        return snapshot
+    top = _attributes_name(names)
+    return snapshot.over(store.trees.path("layers", owners, top)) if store.trees.exists("layers", owners, top) else None
+
+
+def _stacked(names: Sequence[str], store: Store, owners: Owners) -> Snapshot:
     return Snapshot(tuple(store.trees.path("layers", owners, name) for name in names))
+
+
+def _attributes_name(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest() + ".attributes"
 
 
 def unpack_image(
@@ -60,9 +74,22 @@ def unpack_image(
         stop = Halt(cancelled)
         coming = images.brought(manifest, [*wanted.values()], moved, stop)
         _unpack_layers(coming, len(wanted), stop, lambda layer: _unpack_once(layer, images, store, owners, stop))
-    snapshot = load_image([layer.diff_id for layer in layers], store, owners)
+    diff_ids = [layer.diff_id for layer in layers]
+    snapshot = load_image(diff_ids, store, owners)
+    if snapshot is None:
+        _make_attributes([hex_of(diff_id) for diff_id in reversed(diff_ids)], store, owners)
+        snapshot = load_image(diff_ids, store, owners)
     assert snapshot is not None
     return snapshot
+
+
+def _make_attributes(names: Sequence[str], store: Store, owners: Owners) -> None:
+    """The tree for the top of these layers (`builder.snapshots.implied`)."""
+    from builder.snapshots.implied import make_attributes
+
+    with store.trees.scratch("attributes") as staged, store_errors("make the directories that layers only imply"):
+        make_attributes(_stacked(names, store, owners), staged, owners)
+        store.trees.publish(staged, "layers", owners, _attributes_name(names))
 
 
 def _is_there(layer: Layer, store: Store, owners: Owners) -> bool:

@@ -1,7 +1,8 @@
 """Trees: directories of files, immutable once they are in place.
 
-layers/<owners>/<diff id hex>/, snapshots/<owners>/<id>/ and sources/both/<id>/ (what was fetched: all of it
-is root's, which both formats say alike), each built under tmp/ and renamed.
+layers/<owners>/<diff id hex>/, and <id>.attributes/ for the top of a stack of them; snapshots/<owners>/<id>/; and
+sources/both/<id>/ (what was fetched: all of it is root's, which both formats say alike), each built under tmp/ and
+renamed.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 from builder.errors import ArchiveError
 from builder.layers.compress import Workers
 from builder.layers.pack import pack_diff
-from builder.layers.tree import OPAQUE_XATTR, Owners
+from builder.layers.tree import OPAQUE_XATTR, Owners, create_tree
 from tests.support import tars
 from tests.support.trees import BOTH, EACH_OWNERS, NATIVE, Layers
 
@@ -247,21 +247,59 @@ def test_overlays_own_xattrs_never_reach_a_layer(tmp_path: Path) -> None:
     assert b"overlay" not in NATIVE.pack([tree], owners="recorded")
 
 
-def test_directories_may_be_deeper_than_descriptors_or_paths_allow(tmp_path: Path) -> None:
-    """K14: a step may nest as it likes; neither the stack nor PATH_MAX nor the open-file limit ends the build."""
-    tree = NATIVE.unpack(tars.archive(), tmp_path / "tree", owners="recorded")
+def nest(tree: str, name: str, depth: int) -> None:
     here = os.open(f"{tree}/diff", os.O_RDONLY)
-    for _ in range(600):
-        os.mkdir("deep", dir_fd=here)
-        below = os.open("deep", os.O_RDONLY, dir_fd=here)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
 
-    packed = NATIVE.pack([tree], owners="recorded", clamp=0)
 
-    assert len(tars.names(packed)) == 600
+@pytest.mark.parametrize(("name", "depth"), [("deep", 600), ("d", 2047), ("n" * 250, 16)])
+def test_directories_may_be_as_deep_as_paths_allow(name: str, depth: int, tmp_path: Path) -> None:
+    """K14: a step may nest as it likes; neither the stack nor the open-file limit ends the build, and what is
+    packed can be unpacked."""
+    tree = NATIVE.unpack(tars.archive(), tmp_path / "tree", owners="recorded")
+    nest(tree, name, depth)
+
+    packed = NATIVE.pack([tree], owners="recorded", clamp=0)
+    again = NATIVE.unpack(packed, tmp_path / "again", owners="recorded")
+    innermost_only = tars.archive(tars.pax({b"path": "/".join([name] * depth).encode()}) + tars.file(b"f"))
+    implied = NATIVE.unpack(innermost_only, tmp_path / "implied", owners="recorded")
+
+    assert len(tars.names(packed)) == depth
+    assert NATIVE.pack([again], owners="recorded") == packed
+    assert len(tars.names(NATIVE.pack([implied], owners="recorded"))) == depth
+    for room in (tree, again, implied):
+        _remove_deep(f"{room}/diff")
+
+
+@pytest.mark.parametrize(("name", "depth"), [("d", 2048), ("n" * 255, 16)])
+def test_no_layer_has_a_path_that_could_not_be_unpacked(name: str, depth: int, tmp_path: Path) -> None:
+    tree = NATIVE.unpack(tars.archive(), tmp_path / "tree", owners="recorded")
+    nest(tree, name, depth)
+
+    with pytest.raises(ArchiveError, match="a path of more than 4095 bytes"):
+        NATIVE.pack([tree], owners="recorded")
     _remove_deep(f"{tree}/diff")
+
+
+def test_a_whiteout_of_the_longest_name_can_be_unpacked(tmp_path: Path) -> None:
+    name = b"n" * 255
+    lower = NATIVE.unpack(
+        tars.archive(tars.pax({b"path": name}) + tars.file(b"n")), tmp_path / "low", owners="recorded"
+    )
+    upper = str(tmp_path / "up")
+    create_tree(upper)
+    os.mknod(os.path.join(os.fsencode(upper), b"diff", name), 0o20000, 0)
+
+    packed = NATIVE.pack([upper], [lower], owners="recorded")
+    again = NATIVE.unpack(packed, tmp_path / "again", owners="recorded")
+
+    assert tars.names(packed) == [".wh." + name.decode()]
+    assert os.listdir(f"{again}/diff") == [name.decode()]
 
 
 def _remove_deep(top: str) -> None:

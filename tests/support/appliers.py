@@ -18,6 +18,8 @@ from builder.layers.codec import decompressed
 from builder.layers.pack import pack_diff, pack_view
 from builder.layers.tree import Meta, Owners
 from builder.layers.unpack import unpack
+from builder.snapshots.implied import make_attributes
+from builder.snapshots.snapshot import Snapshot
 from tests.support import disk
 from tests.support.layouts import make_layout
 from tests.support.steps import clear
@@ -50,6 +52,10 @@ def ours(layers: Sequence[LayerBytes], room: Path, owners: Owners, *, repack: bo
             again = pack_diff(tree, trees, io.BytesIO(), owners=owners, clamp=CLAMP, compression="none")
             assert again.diff_id == diff_id, f"layer {number} packs to another one"
         trees.insert(0, tree)
+    top = str(room / "ours-top")
+    make_attributes(Snapshot(tuple(trees)), top, owners)
+    if os.listdir(f"{top}/diff"):
+        trees.insert(0, top)
     out = io.BytesIO()
     pack_view(trees, out, owners=owners, clamp=CLAMP)
     return Applied(disk.of_tar(out.getvalue()), owners=True)

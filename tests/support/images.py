@@ -23,13 +23,15 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
+            if name.endswith("/"):
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o711
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 
 
 def put_layer(store: Store, files: dict[str, bytes]) -> Layer:
-    """A gzip layer of plain files."""
+    """A gzip layer of plain files, and directories of mode 0711 where a name ends in a slash."""
     tar = tar_of(files)
     descriptor = store.blobs.put_bytes(mediatypes.LAYER_GZIP, gzip.compress(tar, mtime=0))
     return Layer(descriptor, sha256_of(tar))

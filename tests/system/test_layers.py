@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -298,20 +299,82 @@ def put(layout: Path, data: bytes) -> str:
     return f"sha256:{digest}"
 
 
-@pytest.mark.xfail(reason="a layer is unpacked by itself, and its directory lies over that of the layer below")
-def test_a_directory_that_a_layer_only_implies_stays_as_it_is(isolated: Tier, rbuild: Rbuild, tmp_path: Path) -> None:
-    """As umoci and other programs write layers: home/user/x without home/user/."""
+def implied_base(rbuild: Rbuild, room: Path, name: str, *layers: bytes) -> None:
+    """As umoci and other programs write layers: home/user/x without home/user/. And with no history."""
     busybox = tars.file(b"busybox", Path(need_tool("busybox")).read_bytes(), mode=0o755)
-    home = tars.directory(b"home/user/", mode=0o700, uid=1000, gid=1000, mtime=5)
-    layers = [tars.archive(busybox, tars.directory(b"home/"), home), tars.archive(tars.file(b"home/user/x"))]
-    (tmp_path / "base").mkdir()
     made = [("sha256:" + hashlib.sha256(tar).hexdigest(), gzip.compress(tar, mtime=0)) for tar in layers]
-    make_layout(tmp_path / "base", made)
+    first = tars.archive(busybox)
+    (room / name).mkdir()
+    make_layout(room / name, [("sha256:" + hashlib.sha256(first).hexdigest(), gzip.compress(first, mtime=0)), *made])
     with Store.open(str(rbuild.store)) as store:
-        load(str(tmp_path / "base"), store, name="implied:1")
+        load(str(room / name), store, name=f"{name}:1")
 
-    read = image(rbuild, write_context(tmp_path / "c", 'FROM implied:1\nRUN ["/busybox", "touch", "/home/user/y"]\n'))
 
-    (user,) = [member for member in tars.describe(read.tars[-1]) if member[0] == "home/user"]
-    assert user[2] == 0o700
-    assert user[3:5] == (1000, 1000)
+def home(mode: int, owner: int) -> bytes:
+    return tars.archive(
+        tars.directory(b"home/"), tars.directory(b"home/user/", mode=mode, uid=owner, gid=owner, mtime=5)
+    )
+
+
+IMPLIES = tars.archive(tars.file(b"home/user/x", b"x"))
+
+
+def attributes(read: Read, name: str) -> list[tuple[object, ...]]:
+    """Mode and owners of this name in each layer that has it, the lowest first."""
+    return [tuple(member[2:5]) for tar in read.tars for member in tars.describe(tar) if member[0] == name]
+
+
+def content(tar: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(tar)) as members:
+        file = members.extractfile(name)
+        assert file is not None
+        return file.read()
+
+
+def test_a_directory_that_a_layer_only_implies_stays_as_it_is(isolated: Tier, rbuild: Rbuild, tmp_path: Path) -> None:
+    """For what a step sees and what it writes; also where two images share the layer that implies."""
+    implied_base(rbuild, tmp_path, "one", home(0o700, 1000), IMPLIES)
+    implied_base(rbuild, tmp_path, "two", home(0o711, 7), IMPLIES)
+    seen = 'RUN ["/busybox", "sh", "-c", "/busybox stat -c %a:%Y /home/user >/seen"]\n'
+
+    one, two = (
+        image(
+            rbuild,
+            write_context(tmp_path / f"c-{name}", f'FROM {name}:1\n{seen}RUN ["/busybox", "touch", "/home/user/y"]\n'),
+        )
+        for name in ("one", "two")
+    )
+
+    assert attributes(one, "home/user") == [(0o700, 1000, 1000)] * 2
+    assert attributes(two, "home/user") == [(0o711, 7, 7)] * 2
+    assert [content(read.tars[-2], "seen") for read in (one, two)] == [b"700:5\n", b"711:5\n"]
+
+
+def test_what_a_layer_only_implies_is_in_no_layer_that_does_not_change_it(
+    isolated: Tier, rbuild: Rbuild, tmp_path: Path
+) -> None:
+    implied_base(rbuild, tmp_path, "one", home(0o700, 1000), IMPLIES)
+    lines = [
+        "FROM one:1",
+        'RUN ["/busybox", "touch", "/else"]',
+        "COPY f /home/user/f",
+        "WORKDIR /home/user",
+        "",
+    ]
+
+    read = image(rbuild, write_context(tmp_path / "c", "\n".join(lines), {"f": "f"}))
+
+    assert [tars.names(tar) for tar in read.tars[-3:]] == [["else"], ["home", "home/user", "home/user/f"], []]
+    assert attributes(read, "home/user") == [(0o700, 1000, 1000)] * 2
+
+
+def test_copies_and_exports_show_what_a_layer_only_implies(rbuild: Rbuild, tmp_path: Path) -> None:
+    implied_base(rbuild, tmp_path, "one", home(0o700, 1000), IMPLIES)
+    out = tmp_path / "out.tar"
+
+    copied = image(rbuild, write_context(tmp_path / "c", "FROM scratch\nCOPY --from=one:1 /home /copied\n"))
+    rbuild("-o", f"type=tar,dest={out}", write_context(tmp_path / "d", "FROM one:1\n"))
+
+    assert attributes(copied, "copied/user") == [(0o700, 1000, 1000)]
+    (user,) = [member for member in tars.describe(out.read_bytes()) if member[0] == "home/user"]
+    assert user[2:5] == (0o700, 1000, 1000)

@@ -282,3 +282,12 @@ def test_history_must_tell_of_the_layers_that_there_are() -> None:
     assemble(ImageConfig(history=history), [layer(1)])
     with pytest.raises(DocumentError, match="1 layers, the image has 2"):
         assemble(ImageConfig(history=history), [layer(1), layer(2)])
+
+
+def test_a_history_that_tells_of_fewer_layers_is_filled_up() -> None:
+    """Optional in the image specification; what is built upon such an image has one."""
+    config = ImageConfig(diff_ids=("sha256:a", "sha256:b"), history=(History("1", "x"), History("2", empty_layer=True)))
+
+    assert config.whole_history == (*config.history, History())
+    assert config._replace(history=()).whole_history == (History(), History())
+    assert config._replace(diff_ids=()).whole_history == config.history

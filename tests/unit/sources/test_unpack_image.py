@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,9 @@ from builder.oci.platform import host
 from builder.oci.reference import parse_reference
 from builder.oci.resolved import ResolvedImage
 from builder.snapshots.snapshot import Snapshot
+from builder.snapshots.view import View
 from builder.sources.base_layers import BaseLayers, Halt
-from builder.sources.image import resolve, unpack_image
+from builder.sources.image import load_image, resolve, unpack_image
 from builder.store.store import Store
 from tests.support.fake_remote import FakeRemote
 from tests.support.images import put_image
@@ -143,6 +146,35 @@ def test_a_layer_of_two_images_is_unpacked_once(world: World, four: None, monkey
     for thread in threads:
         thread.join()
     assert len(trees) == len(world.published()) == 3
+
+
+def test_what_a_layer_only_implies_goes_by_the_layers_below(world: World) -> None:
+    """One layer, unpacked once, above two others; a third image needs nothing, and pays nothing."""
+    shared = {"d/x": b"x"}
+    over, beside = world.pin({"d/": b""}, shared), world.pin({"d": b"a file"}, shared)
+    diff_ids = [layer.diff_id for layer in over.layers]
+
+    snapshots = [world.unpack(image) for image in (over, beside)]
+    world.unpack(world.pin(shared))
+    published = world.published()
+
+    modes = [stat.S_IMODE(View(snapshot, "recorded").entry("d").mode) for snapshot in snapshots]  # type: ignore[union-attr]
+    assert modes == [0o711, 0o755]
+    assert [name.endswith(".attributes") for name in published].count(True) == 2
+    assert len(published) == 5
+    assert load_image(diff_ids, world.near, "recorded") == snapshots[0] == world.unpack(over)
+    assert world.published() == published
+
+
+def test_an_image_is_not_there_without_what_its_layers_only_imply(world: World) -> None:
+    image = world.pin({"d/": b""}, {"d/x": b"x"})
+    diff_ids = [layer.diff_id for layer in image.layers]
+    snapshot = world.unpack(image)
+    subprocess.run(["rm", "-r", snapshot.trees[0]], check=True)
+
+    assert load_image(diff_ids, world.near, "recorded") is None
+    assert world.unpack(image) == snapshot
+    assert os.path.isdir(f"{snapshot.trees[0]}/diff/d")
 
 
 def test_a_layer_of_another_diff_id_is_never_published(world: World) -> None:
