@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #define MAX_DEPTH 4000
+#define ANY_TREE (-1)
 #define OPEN_DEPTH 64 /* directories of so many levels stay open; those further up are opened again */
 
 struct item {
@@ -258,9 +259,13 @@ static int place_device(struct place *place, const struct item *item, const stru
 static int copy_below(struct place *place, const struct item *item, const char *from, struct doors *doors,
                       const char *to);
 
-/* 1: it was linked. Only where the file is in all what a copy would be. */
+/* 1: it was linked. Only where the file is in all what a copy would be, and nowhere twice: two trees that share an
+ * inode have two files, which one tree would show as hard links of each other. */
 static int share_file(struct place *place, const struct origin *origin, const char *leaf, const struct meta *want) {
     const struct meta *have = &origin->meta;
+    const char *before = NULL;
+    if (inodes_seen(&place->inodes, ANY_TREE, &origin->st, "", &before)) return sink_fault(&place->sink, "remember link");
+    if (before) return 0;
     if (origin->xattrs.others || want->mode != have->mode || want->uid != have->uid || want->gid != have->gid) return 0;
     if (!linkat(origin->door, origin->name, place->sink.parent, leaf, 0)) return 1;
     /* Too many names, another file system, a kernel that lets only owners link: then a copy. */

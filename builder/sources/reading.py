@@ -9,8 +9,9 @@ from functools import partial
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
+from builder.errors import BuildError
 from builder.snapshots.filetree import join
-from builder.sources.listing import unreadable
+from builder.sources.listing import IDENTITY, row_of, unreadable
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _BLOCK = 1 << 20
 _FEW = 32 << 20  # bytes: below that, threads cost more than they bring
 _MOST = 4  # threads; hashing is bound by the processors, and reading by the disk
 _BATCH = 256
+_INODE = 16  # bytes of an identity: device and inode
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # it may be something else by now
 
 
@@ -44,7 +46,7 @@ class File(NamedTuple):
 
 
 def read(tree: ContextTree, files: Sequence[File]) -> list[bytes]:
-    """The SHA-256 of each. BuildError where one cannot be read."""
+    """The SHA-256 of each. BuildError where one cannot be read, or is another than was listed."""
     batches = list(_batches(files))
     if len(batches) < 2 or sum(file.size for file in files) < _FEW:
         return list(chain.from_iterable(_read_batch(tree, batch) for batch in batches))
@@ -85,11 +87,23 @@ def _read_file(at: int, file: File) -> bytes:
     try:
         descriptor = os.open(file.name, _FLAGS, dir_fd=at)
         try:
-            return _sha256(descriptor, file.size)
+            digest = _sha256(descriptor, file.size)
+            inode = row_of(os.fstat(descriptor))[IDENTITY][:_INODE]
         finally:
             os.close(descriptor)
     except OSError as error:
         raise unreadable(join(file.directory, os.fsdecode(file.name)), error) from error
+    if inode != file.identity[:_INODE]:
+        raise _changed(file)
+    return digest
+
+
+def _changed(file: File) -> BuildError:
+    """Another file has come in its place. Where its directory was swapped and comes back, no stat would tell that."""
+    path = join(file.directory, os.fsdecode(file.name))
+    return BuildError(
+        f'"/{path}" was changed while it was being read', hint="build again when nothing writes to the build context"
+    )
 
 
 def _sha256(descriptor: int, size: int) -> bytes:

@@ -115,3 +115,17 @@ def test_linked_trees_go_one_by_one(rbuild: Rbuild, base: str, context: Path) ->
     text.unlink()
 
     assert twin.read_text() == "text\n"
+
+
+def test_one_file_in_two_trees_is_two_files(rbuild: Rbuild, base: str, tmp_path: Path) -> None:
+    """Two copies of one directory share inodes on disk: to a copy of both they are no links of each other."""
+    twice = "FROM scratch AS twice\nCOPY --from=made /out/sub /one\nCOPY --from=made /out/sub /two\n"
+    stages = STAGES.partition("FROM busybox AS final")[0] + twice + "FROM busybox\nCOPY --from=twice / /app\n"
+    context = write_context(tmp_path / "context", stages)
+    build(rbuild, context)  # without a step that looks, so that files are linked
+    (context / "Dockerfile").write_text(stages + "RUN stat -c %h /app/one/one /app/two/one\n")
+
+    told = build(rbuild, context)
+
+    assert [event["line"] for event in told["StepLog"]] == ["1", "1"]
+    assert build(rbuild, "--no-cache", context).digest == told.digest

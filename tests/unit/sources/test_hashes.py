@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import time
 from array import array
@@ -244,6 +245,77 @@ def test_many_files_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(expected) == 40
     assert reading.read(tree, files) == expected
     tree.close()
+
+
+def test_a_directory_that_is_swapped_meanwhile_is_not_remembered(root: Path, build: Builds) -> None:
+    """Its files keep their times when it comes back: only the inode that is read tells."""
+    (root / "e").mkdir()
+    (root / "e/c").write_text("another")
+    tree = ContextTree(str(root), Ignore(()))
+    folders = tree.walk("")
+    for one, other in (("d", "away"), ("e", "d"), ("away", "e")):
+        (root / one).rename(root / other)
+    found = FileHashes(str(build.directory), str(root))
+
+    with pytest.raises(BuildError, match='"/d/c" was changed while it was being read'):
+        found.contents(tree, folders)
+
+    found.save()
+    tree.close()
+    for one, other in (("e", "away"), ("d", "e"), ("away", "d")):
+        (root / one).rename(root / other)
+    known = build()
+    shutil.rmtree(build.directory)
+    assert known == build()
+
+
+def _random_change(root: Path, chance: random.Random) -> None:
+    paths = [root, *(path for path in root.rglob("*") if not path.is_symlink())]
+    files = [path for path in paths if path.is_file()]
+    directory = chance.choice([path for path in paths if path.is_dir()])
+    file, other = chance.choice(files), chance.choice(files)
+    found = file.stat()
+    match chance.randrange(9):
+        case 0:
+            file.write_bytes(chance.randbytes(found.st_size))
+        case 1:  # as rsync --times does
+            file.write_bytes(chance.randbytes(found.st_size))
+            os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+        case 2:
+            (directory / f"n{chance.randrange(99)}").write_bytes(chance.randbytes(3))
+        case 3:
+            file.chmod(chance.choice([0o600, 0o644, 0o755]))
+        case 4 if other != file:
+            file.replace(other)
+            file.write_bytes(b"again")
+        case 5 if directory != root:
+            directory.rename(root / "moved")
+            (root / "moved").rename(root / f"d{chance.randrange(9)}x{chance.randrange(10**6)}")
+        case 6:
+            (directory / f"s{chance.randrange(10**6)}").symlink_to(chance.choice(["a", "b"]))
+        case 7:
+            (directory / f"h{chance.randrange(10**6)}").hardlink_to(file)
+        case _:
+            (directory / f"d{chance.randrange(10**6)}").mkdir()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_remembered_is_what_an_empty_table_gives(
+    root: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """After any change, also where everything counts as settled at once."""
+    chance = random.Random(seed)
+    build = Builds(root, monkeypatch)
+    for _ in range(25):
+        for _ in range(chance.randrange(3)):
+            _random_change(root, chance)
+        (root / "a").touch()
+        time.sleep(0.012)  # the clock of the file system has to tell one change from the next
+        known = build()
+        fresh = Builds(root, monkeypatch)
+        fresh.directory = root.parent / "none"
+        assert known == fresh()
+        shutil.rmtree(fresh.directory, ignore_errors=True)
 
 
 def test_what_cannot_be_read_is_named(root: Path) -> None:
