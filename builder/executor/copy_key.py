@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def content_parts(sources: Sequence[Source], context: ContextTree, hashes: FileHashes) -> list[object]:
-    """Names, types, modes, link targets, hard links and content; not times, inodes or where the context lies."""
+    """Names, types, modes, xattrs, link targets, hard links, content; not times, inodes or where the context lies."""
     return [_source_part(source, context, hashes) for source in sources]
 
 
@@ -43,18 +43,19 @@ def _rows(source: Source, context: ContextTree, hashes: FileHashes) -> Iterator[
         if isinstance(piece, Member):
             yield ["member", piece.path, *_entry_part(piece.entry, context, hashes)]
         else:
-            mode = listing.mode_of(piece.row) if piece.path else 0  # of the source's top none is copied
-            yield ["folder", piece.path, mode, next(contents)]
+            # Of the source's top neither is copied.
+            look = [listing.mode_of(piece.row), *context.xattrs(piece.directory)] if piece.path else []
+            yield ["folder", piece.path, look, next(contents)]
 
 
 def _entry_part(entry: Entry, context: ContextTree, hashes: FileHashes) -> list[object]:
     if entry.is_link:
         return ["symlink", context.readlink(entry.path)]
     if entry.is_file:
-        return [entry.mode, hashes.digest(context, entry)]
+        return [entry.mode, hashes.digest(context, entry), *context.xattrs(entry.path)]
     if stat.S_ISCHR(entry.mode) or stat.S_ISBLK(entry.mode):
         return [entry.mode, entry.rdev]
-    return [entry.mode]
+    return [entry.mode, *(context.xattrs(entry.path) if entry.is_dir else ())]
 
 
 def _links(source: Source) -> Iterator[list[object]]:

@@ -49,14 +49,15 @@ def context_source(name: str, path: str, context: ContextTree) -> Source:
 def content(
     op: ExecOp, graph: Graph, contexts: Mapping[str, ContextTree], hashes: Mapping[str, FileHashes]
 ) -> list[object]:
-    """What of build contexts the mounts of `op` show: names, types, modes and content."""
+    """What of build contexts the mounts of `op` show: names, types, modes, xattrs and content."""
     parts: list[object] = []
     for mount in op.mounts:
         source = graph[mount.source] if mount.source else None
         if isinstance(source, ContextOp):
             context = contexts[source.name]
             found = context_source(source.name, mount.path, context)
-            parts.append([found.entry.mode, content_parts([found], context, hashes[source.name])])
+            look = [found.entry.mode, *context.xattrs(found.entry.path)]
+            parts.append([look, content_parts([found], context, hashes[source.name])])
     return parts
 
 

@@ -5,6 +5,7 @@ What was listed once stays so for the whole build: every step sees the same file
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -86,6 +87,17 @@ class ContextTree:
     def readlink(self, path: str) -> str:
         return os.readlink(path, dir_fd=self._root_fd)
 
+    def xattrs(self, path: str) -> list[list[str]]:
+        """Names and values (hex) of what a copy of a file or directory may carry, sorted by name."""
+        place = f"/proc/self/fd/{self._root_fd}/{path}"
+        try:
+            found = os.listxattr(place, follow_symlinks=False)
+            return [[name, os.getxattr(place, name, follow_symlinks=False).hex()] for name in _carried(found)]
+        except OSError as error:
+            if error.errno in (errno.ENOTSUP, errno.ENODATA, errno.ENOENT, errno.ENOTDIR):
+                return []
+            raise listing.unreadable(path, error) from error
+
     def open(self, entry: Entry) -> int:
         return self.open_at(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
 
@@ -114,6 +126,11 @@ class ContextTree:
         if not self.ignore.excluded(path):
             return False
         return not (stat.S_ISDIR(mode) and self.ignore.may_contain_included(path) and _holds(self.walk(path)))
+
+
+def _carried(names: Iterable[str]) -> list[str]:
+    """No fewer than `native.place` copies."""
+    return sorted(name for name in names if name.startswith("user.") or name == "security.capability")
 
 
 def _enter(place: Place, path: str) -> Place:

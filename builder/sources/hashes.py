@@ -55,7 +55,7 @@ class FileHashes:
         return self._digests(tree, [File(directory, os.fsencode(name), identity)])[identity].hex()
 
     def contents(self, tree: ContextTree, folders: Sequence[Folder]) -> list[str]:
-        """For each folder 64 hex digits: names, types, modes, link targets and content of the files in it."""
+        """For each folder 64 hex digits: names, types, modes, xattrs, link targets and content of the files in it."""
         self._seen += (folder.files for folder in folders)
         keys = [_listing_key(folder.files) for folder in folders]
         found = {key: self._folders.get(key) for key in keys}
@@ -110,7 +110,7 @@ def _part(tree: ContextTree, directory: str, name: bytes, row: bytes, digests: M
     if stat.S_ISLNK(mode):
         return ["symlink", tree.readlink(join(directory, os.fsdecode(name)))]
     if stat.S_ISREG(mode):
-        return [mode, digests[row[IDENTITY]].hex()]
+        return [mode, digests[row[IDENTITY]].hex(), *tree.xattrs(join(directory, os.fsdecode(name)))]
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         return [mode, rdev_of(row)]
     return [mode]

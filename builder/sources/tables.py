@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FORMAT = b"rbuild digests 1\n"
+_FORMAT = b"rbuild digests 2\n"
 _DIGEST = 32
 
 

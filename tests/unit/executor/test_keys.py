@@ -77,6 +77,9 @@ MISSES: dict[str, Callable[[Path], object]] = {
     "removed file": lambda context: (context / "dir/sub/c").unlink(),
     "hard link": _link_hard,
     "type": _become_directory,
+    "xattr": lambda context: os.setxattr(context / "dir/a", "user.more", b"1"),
+    "xattr of a directory": lambda context: os.setxattr(context / "dir/sub", "user.more", b"1"),
+    "xattr of a file by name": lambda context: os.setxattr(context / "one.txt", "user.more", b"1"),
     "no longer ignored": lambda context: (context / ".dockerignore").write_text(""),
 }
 HITS: dict[str, Callable[[Path], object]] = {
@@ -88,6 +91,7 @@ HITS: dict[str, Callable[[Path], object]] = {
     "file beside": lambda context: (context / "beside").write_text("2"),
     "link count": lambda context: (context / "another").hardlink_to(context / "dir/a"),
     "mode of the source's top": lambda context: (context / "dir").chmod(0o700),
+    "xattr of the source's top": lambda context: os.setxattr(context / "dir", "user.more", b"1"),
     "layout of the Dockerfile": _rewrite_dockerfile,
 }
 
