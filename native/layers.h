@@ -123,9 +123,6 @@ int tree_meta(struct tree *tree, const char *path, const struct stat *st, enum o
               int *fd, struct fault *fault);
 
 /* ---- sink.c: entries made in T/diff ---- */
-struct directories { /* metadata that waits until nothing is created below any more */
-    struct buffer items, last;
-};
 struct attributes { /* what an entry shall be, besides its data; mtime may be UTIME_OMIT */
     struct meta meta;
     struct timespec mtime;
@@ -137,7 +134,7 @@ struct sink {
     bool replaces; /* an entry replaces a directory of its name with all in it; else that is EISDIR */
     int parent;    /* where leaves are made, or -1 */
     char *parent_path;
-    struct directories directories;
+    struct buffer waiting, last_waiting; /* metadata of directories, until nothing is created below any more */
     struct journal journal;      /* what has been made here; mode 0 where no record must be */
     const struct journal *known; /* what was there before, for hard links to it; or NULL */
     const char *name;            /* of the entry, for faults */
@@ -155,16 +152,6 @@ int sink_whiteout(struct sink *sink, const char *leaf);
 int sink_settle(struct sink *sink); /* metadata of directories, when all is made */
 int sink_fault(struct sink *sink, const char *step);
 void sink_free(struct sink *sink);
-
-int directories_add(struct directories *list, const char *path, const struct meta *meta, struct timespec mtime);
-int directories_apply(const struct directories *list, int diff, enum owners owners, struct fault *fault);
-void directories_free(struct directories *list);
-int make_directory(int parent, const char *name); /* a descriptor; replaces a non-directory (then opaque) */
-int make_file(int parent, const char *name, bool recursive);
-int make_symlink(int parent, const char *name, const char *target, bool recursive);
-int make_node(int parent, const char *name, mode_t mode, dev_t rdev, bool recursive);
-int make_link(int from, const char *old, int parent, const char *name, bool recursive);
-int set_mtime(int fd, struct timespec mtime);
 
 bool all_zero(const void *bytes, size_t size); /* of at least one byte */
 int write_full(int fd, const char *bytes, size_t size);
