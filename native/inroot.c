@@ -2,7 +2,6 @@
 #include "layers.h"
 
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "resolve.h"
@@ -48,7 +47,7 @@ int open_beneath(int root, const char *path, int flags, bool force_walk) {
 }
 
 int open_in_root(int root, const char *path, int flags, bool force_walk) {
-    char name[40];
+    char name[FD_PATH_SIZE];
     struct stat st;
     if (flags & O_CREAT) return errno = EINVAL, -1;
     bool nofollow = flags & O_NOFOLLOW;
@@ -58,8 +57,7 @@ int open_in_root(int root, const char *path, int flags, bool force_walk) {
     if (S_ISLNK(st.st_mode)) return errno = ELOOP, -1;
     if (S_ISDIR(st.st_mode)) return openat(fd, ".", flags | O_CLOEXEC);
     /* This file, whatever its name leads to by now. */
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    return open(name, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+    return open(rb_fd_path(name, fd), (flags & ~O_NOFOLLOW) | O_CLOEXEC);
 }
 
 PyObject *rb_py_open_in_root(PyObject *self, PyObject *args, PyObject *kwargs) {

@@ -70,7 +70,7 @@ int sink_fault(struct sink *sink, const char *step) { return fault_os(sink->faul
 /* `mode` 0: there is no record, which need be said only where there may be an older one. */
 static int note(struct sink *sink, const char *leaf, const struct meta *meta) {
     FREE char *path = path_join(sink->parent_path, leaf);
-    if (path && !meta->mode && !sink->known && !journal_find(&sink->journal, path)) return 0;
+    if (path && !meta->mode && !journal_find(&sink->journal, path)) return 0;
     return path && !journal_add(&sink->journal, path, meta) ? 0 : sink_fault(sink, "allocate");
 }
 
@@ -212,7 +212,6 @@ int sink_link(struct sink *sink, int from, const char *from_path, const char *ol
     FREE char *path = path_join(from_path, old);
     if (!path) return sink_fault(sink, "allocate");
     const struct meta *record = journal_find(&sink->journal, path);
-    if (!record && sink->known) record = journal_find(sink->known, path);
     struct meta meta = record ? *record : none; /* to add may move the records */
     return note(sink, leaf, &meta);
 }

@@ -12,6 +12,7 @@ void tree_close(struct tree *tree) {
     rb_close_fd(&tree->diff);
     tree->diff = -1;
     journal_free(&tree->journal);
+    links_free(&tree->links);
 }
 
 const struct journal *tree_journal(struct tree *tree, struct fault *fault) {

@@ -6,7 +6,8 @@
 #include "layers.h"
 
 #include <limits.h>
-#include <stdio.h>
+
+#include "resolve.h"
 
 enum { IMPLIED_NSEC = 1 };
 
@@ -85,20 +86,11 @@ static char *clean_name(struct unpack *unpack, const char *name) {
     return clean;
 }
 
-/* Cut at the last slash: the leaf, and in `*parent` what is before it. */
-static char *split_leaf(char *path, const char **parent) {
-    char *slash = strrchr(path, '/');
-    *parent = slash ? path : "";
-    if (slash) *slash = 0;
-    return slash ? slash + 1 : path;
-}
-
 /* ---- parents ---- */
 
 static char *path_of(struct unpack *unpack, int fd) {
-    char link[40], path[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, sizeof path - 1);
+    char link[FD_PATH_SIZE], path[PATH_MAX];
+    ssize_t size = readlink(rb_fd_path(link, fd), path, sizeof path - 1);
     if (size < 0) return NULL;
     path[size] = 0;
     size_t root = strlen(unpack->root);
@@ -132,11 +124,10 @@ static int open_parent(struct unpack *unpack, const char *name) {
  * a directory of a lower layer says so: no archive has that nanosecond, and no layer shows it. */
 static int make_parent(struct unpack *unpack, const char *name) {
     const struct xattrs none = {0};
-    FREE char *copy = strdup(name);
-    const char *parent;
+    FREE char *parent = NULL;
+    const char *leaf = path_split(name, &parent);
     struct stat st;
-    if (!copy) return os_fault(unpack, "allocate");
-    char *leaf = split_leaf(copy, &parent);
+    if (!parent) return os_fault(unpack, "allocate");
     if (open_parent(unpack, parent)) return os_fault(unpack, "open the parent directory");
     bool there = !fstatat(unpack->sink.parent, leaf, &st, AT_SYMLINK_NOFOLLOW);
     const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, there ? 0 : IMPLIED_NSEC}, &none};
@@ -192,11 +183,10 @@ static int unpack_symlink(struct unpack *unpack, const char *leaf, const struct 
 }
 
 static int unpack_hardlink(struct unpack *unpack, const char *leaf) {
-    FREE char *target = clean_name(unpack, unpack->member.link), *from_path = NULL;
-    const char *parent;
+    FREE char *target = clean_name(unpack, unpack->member.link), *from_path = NULL, *parent = NULL;
     struct stat st;
-    if (!target) return -1;
-    const char *old = split_leaf(target, &parent);
+    const char *old = target ? path_split(target, &parent) : NULL;
+    if (!target || !parent) return target ? os_fault(unpack, "allocate") : -1;
     RB_FD from = open_directory(unpack, parent, &from_path);
     if (!*old || from < 0 || fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW) || is_whiteout(&st))
         return bad(unpack, "a hard link to a file that is not there");
@@ -267,8 +257,7 @@ static int note_implied(struct unpack *unpack) {
 static int unpack_member(struct unpack *unpack) {
     struct member *member = &unpack->member;
     const struct attributes look = {member->meta, member->mtime, &member->xattrs};
-    FREE char *path = clean_name(unpack, member->path);
-    const char *parent;
+    FREE char *path = clean_name(unpack, member->path), *parent = NULL;
     if (!path) return -1;
     if (member->size > unpack->reader.limits.bytes - unpack->bytes) return bad(unpack, "more data than the limit");
     unpack->bytes += member->size;
@@ -276,7 +265,8 @@ static int unpack_member(struct unpack *unpack) {
     int marked = check_marks(unpack, path);
     if (marked) return marked < 0 ? -1 : 0;
     if (!*path && member->type != '5') return bad(unpack, "the root may only be a directory");
-    char *leaf = split_leaf(path, &parent);
+    const char *leaf = path_split(path, &parent);
+    if (!parent) return os_fault(unpack, "allocate");
     if (enter_parent(unpack, parent)) return hides_nothing(unpack, leaf) ? 0 : -1;
     if (note_implied(unpack)) return -1;
     return unpack_leaf(unpack, leaf, &look);
@@ -293,11 +283,11 @@ static int unpack_members(struct unpack *unpack) {
 }
 
 static int unpack_open(struct unpack *unpack, int tree_fd) {
-    char link[40];
+    char link[FD_PATH_SIZE];
     unpack->diff = unpack->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
     if (unpack->diff < 0) return fault_os(&unpack->fault, "open tree", "diff");
-    snprintf(link, sizeof link, "/proc/self/fd/%d", unpack->diff);
-    if (readlink(link, unpack->root, sizeof unpack->root - 1) < 0) return fault_os(&unpack->fault, "readlink", link);
+    if (readlink(rb_fd_path(link, unpack->diff), unpack->root, sizeof unpack->root - 1) < 0)
+        return fault_os(&unpack->fault, "readlink", "diff");
     return journal_load(tree_fd, &unpack->sink.journal) ? fault_os(&unpack->fault, "read journal", "journal") : 0;
 }
 
