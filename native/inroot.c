@@ -61,15 +61,15 @@ int open_in_root(int root, const char *path, int flags, bool force_walk) {
 }
 
 PyObject *rb_py_open_in_root(PyObject *self, PyObject *args, PyObject *kwargs) {
-    char *names[] = {"root_fd", "path", "flags", "force_walk", NULL};
-    int root, flags, force = 0, fd;
+    char *names[] = {"root_fd", "path", "flags", "force_walk", "beneath", NULL};
+    int root, flags, force = 0, beneath = 0, fd;
     const char *path;
     struct fault fault = {0};
     (void)self;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iyi|p", names, &root, &path, &flags, &force)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iyi|pp", names, &root, &path, &flags, &force, &beneath)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    fd = open_in_root(root, path, flags, force);
-    if (fd < 0) fault_os(&fault, "open in root", path);
+    fd = beneath ? open_beneath(root, path, flags, force) : open_in_root(root, path, flags, force);
+    if (fd < 0) fault_os(&fault, beneath ? "open" : "open in root", path);
     Py_END_ALLOW_THREADS
     return fd < 0 ? fault_raise(&fault) : PyLong_FromLong(fd);
 }
