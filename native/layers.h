@@ -144,7 +144,7 @@ struct attributes { /* what an entry shall be, besides its data; mtime may be UT
     const struct xattrs *xattrs;
 };
 struct sink {
-    int diff; /* the caller's */
+    int diff;
     enum owners owners;
     bool replaces; /* an entry replaces a directory of its name with all in it; else that is EISDIR */
     int parent;    /* where leaves are made, or -1 */
@@ -155,6 +155,7 @@ struct sink {
     struct fault *fault;
 };
 /* All give -1 and set the fault. Metadata of what the kernel refuses becomes a record (builder/layers/tree.py). */
+int sink_open(struct sink *sink, int tree_fd); /* its T/diff, and the journal that is there */
 void sink_enter(struct sink *sink, int parent, char *path); /* takes both */
 int sink_directory(struct sink *sink, const char *leaf, const struct attributes *look); /* "": T/diff itself */
 int sink_file(struct sink *sink, const char *leaf); /* a descriptor, for its data and then for sink_finish */
@@ -163,7 +164,7 @@ int sink_symlink(struct sink *sink, const char *leaf, const char *target, const 
 int sink_node(struct sink *sink, const char *leaf, const struct attributes *look); /* FIFO, device */
 int sink_link(struct sink *sink, int from, const char *from_path, const char *old, const char *leaf);
 int sink_whiteout(struct sink *sink, const char *leaf);
-int sink_settle(struct sink *sink); /* metadata of directories, when all is made */
+int sink_settle(struct sink *sink, int tree_fd); /* when all is made: metadata of directories, T/journal */
 int sink_fault(struct sink *sink, const char *step);
 void sink_free(struct sink *sink);
 

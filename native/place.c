@@ -27,7 +27,6 @@ struct source {
 struct place {
     struct item *items;
     size_t count;
-    int diff;
     struct sink sink;
     bool from_trees, no_clone;
     struct source *sources;
@@ -63,7 +62,6 @@ static void place_free(struct place *place) {
     for (size_t i = 0; i < place->sources_count; i++) tree_close(&place->sources[i].tree);
     free(place->sources);
     free(place->items);
-    rb_close_fd(&place->diff);
     sink_free(&place->sink);
     enter_door(place, -1, NULL, NULL);
     view_close(&place->view);
@@ -224,7 +222,7 @@ static int put_symlink(struct place *place, const struct origin *origin, const c
 static int put_link(struct place *place, const char *old_path, const char *leaf) {
     FREE char *parent = NULL;
     const char *old = path_split(old_path, &parent);
-    RB_FD from = parent ? open_beneath(place->diff, parent, OPEN_DIR, false) : -1;
+    RB_FD from = parent ? open_beneath(place->sink.diff, parent, OPEN_DIR, false) : -1;
     if (from < 0) return sink_fault(&place->sink, "create hard link");
     return sink_link(&place->sink, from, parent, old, leaf);
 }
@@ -342,7 +340,7 @@ static int copy_below(struct place *place, const struct item *item, const char *
     CLEANUP(names_free) struct names names = {0};
     if (++place->depth > MAX_DEPTH) return fault_bad(&place->fault, "directories too deep", from);
     if (doors_names(doors, &names)) return os_fault(place, "read directory", from);
-    int fd = open_beneath(place->diff, to, OPEN_DIR, false);
+    int fd = open_beneath(place->sink.diff, to, OPEN_DIR, false);
     if (fd < 0) return os_fault(place, "open the parent directory", to);
     sink_enter(&place->sink, fd, strdup(to));
     if (!place->sink.parent_path) return os_fault(place, "allocate", to);
@@ -370,7 +368,7 @@ static const char *enter_parent(struct place *place, const struct item *item) {
     const char *leaf = path_split(item->path, &parent);
     if (!parent) return os_fault(place, "allocate", item->path), NULL;
     if (place->sink.parent < 0 || strcmp(place->sink.parent_path, parent)) {
-        int fd = open_beneath(place->diff, parent, OPEN_DIR, false);
+        int fd = open_beneath(place->sink.diff, parent, OPEN_DIR, false);
         if (fd < 0) return os_fault(place, "open the parent directory", item->path), NULL;
         sink_enter(&place->sink, fd, parent);
         parent = NULL;
@@ -416,13 +414,10 @@ static int place_item(struct place *place, const struct item *item) {
 }
 
 static int place_all(struct place *place, int tree_fd) {
-    place->diff = place->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
-    if (place->diff < 0) return os_fault(place, "open tree", "diff");
-    if (journal_load(tree_fd, &place->sink.journal)) return os_fault(place, "read journal", "journal");
+    if (sink_open(&place->sink, tree_fd)) return -1;
     for (size_t i = 0; i < place->count; i++)
         if (place_item(place, &place->items[i])) return -1;
-    if (sink_settle(&place->sink)) return -1;
-    return journal_write(&place->sink.journal, tree_fd, place->diff) ? os_fault(place, "write journal", "journal") : 0;
+    return sink_settle(&place->sink, tree_fd);
 }
 
 /* ---- Python ---- */
@@ -472,7 +467,7 @@ static int parse_items(PyObject *entries, struct place *place) {
 /* `entries` is a tuple of tuples: nothing in it can change while the GIL is released. */
 static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owners, const char *source,
                                PyObject *trees, PyObject *lent) {
-    CLEANUP(place_free) struct place place = {.door = -1, .diff = -1, .sink.parent = -1};
+    CLEANUP(place_free) struct place place = {.door = -1, .sink = {.diff = -1, .parent = -1}};
     int failed;
     place.from_trees = !strcmp(source, "tree");
     place.lent = PyBytes_AsString(lent);

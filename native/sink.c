@@ -60,12 +60,19 @@ void sink_enter(struct sink *sink, int parent, char *path) {
 
 void sink_free(struct sink *sink) {
     sink_enter(sink, -1, NULL);
+    rb_close_fd(&sink->diff);
     buffer_free(&sink->waiting);
     buffer_free(&sink->last_waiting);
     journal_free(&sink->journal);
 }
 
 int sink_fault(struct sink *sink, const char *step) { return fault_os(sink->fault, step, sink->name); }
+
+int sink_open(struct sink *sink, int tree_fd) {
+    sink->diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
+    if (sink->diff < 0) return fault_os(sink->fault, "open tree", "diff");
+    return journal_load(tree_fd, &sink->journal) ? fault_os(sink->fault, "read journal", "journal") : 0;
+}
 
 /* `mode` 0: there is no record, which need be said only where there may be an older one. */
 static int note(struct sink *sink, const char *leaf, const struct meta *meta) {
@@ -95,7 +102,8 @@ static int postpone(struct sink *sink, const char *path, const struct attributes
     item.size = (uint32_t)strlen(path + item.shared);
     sink->last_waiting.size = item.shared;
     if (buffer_add(&sink->last_waiting, path + item.shared, item.size)) return -1;
-    return buffer_add(&sink->waiting, &item, sizeof item) || buffer_add(&sink->waiting, path + item.shared, item.size) ? -1 : 0;
+    if (buffer_add(&sink->waiting, &item, sizeof item)) return -1;
+    return buffer_add(&sink->waiting, path + item.shared, item.size);
 }
 
 /* A descriptor. What comes in the place of a non-directory must hide the lower directory of this name, as that did. */
@@ -120,7 +128,7 @@ int sink_directory(struct sink *sink, const char *leaf, const struct attributes 
     return path && !postpone(sink, path, look) ? 0 : sink_fault(sink, "allocate");
 }
 
-static int settle(struct sink *sink, const char *path, const struct waiting *item) {
+static int apply_waiting(struct sink *sink, const char *path, const struct waiting *item) {
     RB_FD fd = open_beneath(sink->diff, path, OPEN_DIR, false);
     /* Replaced by something else since: then it has no metadata to get. */
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return 0;
@@ -129,16 +137,18 @@ static int settle(struct sink *sink, const char *path, const struct waiting *ite
     return set_mtime(fd, item->mtime) ? fault_os(sink->fault, "set mtime", path) : 0;
 }
 
-int sink_settle(struct sink *sink) {
+int sink_settle(struct sink *sink, int tree_fd) {
     CLEANUP(buffer_free) struct buffer path = {0};
     struct waiting item;
     for (size_t at = 0; at < sink->waiting.size; at += sizeof item + item.size) {
         memcpy(&item, sink->waiting.bytes + at, sizeof item);
         path.size = item.shared;
-        if (buffer_add(&path, sink->waiting.bytes + at + sizeof item, item.size)) return sink_fault(sink, "allocate");
-        if (settle(sink, path.bytes, &item)) return -1;
+        const char *rest = sink->waiting.bytes + at + sizeof item;
+        if (buffer_add(&path, rest, item.size)) return fault_os(sink->fault, "allocate", NULL);
+        if (apply_waiting(sink, path.bytes, &item)) return -1;
     }
-    return 0;
+    bool written = !journal_write(&sink->journal, tree_fd, sink->diff);
+    return written ? 0 : fault_os(sink->fault, "write journal", "journal");
 }
 
 /* ---- all else ---- */

@@ -90,7 +90,8 @@ PyObject *rb_py_tree_stat(PyObject *self, PyObject *args) {
     PyObject *paths;
     int tree_fd;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iO!s", &tree_fd, &PyTuple_Type, &paths, &name) || owners_parse(name, &owners)) return NULL;
+    if (!PyArg_ParseTuple(args, "iO!s", &tree_fd, &PyTuple_Type, &paths, &name)) return NULL;
+    if (owners_parse(name, &owners)) return NULL;
     if (tree_open(&tree, tree_fd, &fault)) return fault_raise(&fault);
     PyObject *stats = PyList_New(0);
     for (Py_ssize_t i = 0; stats && i < PyTuple_Size(paths); i++) {

@@ -16,7 +16,6 @@ struct unpack {
     struct reader reader;
     struct member member;
     bool layer, force_walk;
-    int diff;
     char root[PATH_MAX]; /* where T/diff is, to tell where a symlinked parent really is */
     char *parent_name;   /* of the sink's parent, in the archive */
     bool made_parent;    /* for the member at hand */
@@ -37,7 +36,6 @@ static void unpack_free(struct unpack *unpack) {
     member_free(&unpack->member);
     sink_free(&unpack->sink);
     buffer_free(&unpack->implied);
-    rb_close_fd(&unpack->diff);
     free(unpack->fault.path);
 }
 
@@ -100,10 +98,10 @@ static char *path_of(struct unpack *unpack, int fd) {
 
 /* An existing directory, and in `*path` where it is in the tree: at `name`, unless a symlink leads there. */
 static int open_directory(struct unpack *unpack, const char *name, char **path) {
-    RB_FD fd = open_beneath(unpack->diff, name, OPEN_DIR, unpack->force_walk);
+    RB_FD fd = open_beneath(unpack->sink.diff, name, OPEN_DIR, unpack->force_walk);
     bool plain = fd >= 0;
     if (!plain && errno != ELOOP && errno != ENOTDIR) return -1;
-    if (!plain) fd = open_in_root(unpack->diff, name, OPEN_DIR, unpack->force_walk);
+    if (!plain) fd = open_in_root(unpack->sink.diff, name, OPEN_DIR, unpack->force_walk);
     if (fd < 0 || !(*path = plain ? strdup(name) : path_of(unpack, fd))) return -1;
     return rb_take_fd(&fd);
 }
@@ -284,11 +282,9 @@ static int unpack_members(struct unpack *unpack) {
 
 static int unpack_open(struct unpack *unpack, int tree_fd) {
     char link[FD_PATH_SIZE];
-    unpack->diff = unpack->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
-    if (unpack->diff < 0) return fault_os(&unpack->fault, "open tree", "diff");
-    if (readlink(rb_fd_path(link, unpack->diff), unpack->root, sizeof unpack->root - 1) < 0)
-        return fault_os(&unpack->fault, "readlink", "diff");
-    return journal_load(tree_fd, &unpack->sink.journal) ? fault_os(&unpack->fault, "read journal", "journal") : 0;
+    if (sink_open(&unpack->sink, tree_fd)) return -1;
+    bool found = readlink(rb_fd_path(link, unpack->sink.diff), unpack->root, sizeof unpack->root - 1) >= 0;
+    return found ? 0 : fault_os(&unpack->fault, "readlink", "diff");
 }
 
 static int unpack_all(struct unpack *unpack, int tree_fd) {
@@ -298,9 +294,7 @@ static int unpack_all(struct unpack *unpack, int tree_fd) {
         if (!unpack->fault.path && unpack->member.path) unpack->fault.path = strdup(unpack->member.path);
         return -1;
     }
-    if (sink_settle(&unpack->sink)) return -1;
-    bool written = !journal_write(&unpack->sink.journal, tree_fd, unpack->diff);
-    return written ? 0 : fault_os(&unpack->fault, "write journal", "journal");
+    return sink_settle(&unpack->sink, tree_fd);
 }
 
 /* ---- Python ---- */
@@ -322,7 +316,7 @@ static int next_piece(void *source, const char **bytes, size_t *size, struct fau
 
 PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
     char *names[] = {"read", "tree_fd", "owners", "layer", "limits", "force_walk", NULL};
-    CLEANUP(unpack_free) struct unpack unpack = {.diff = -1, .sink = {.parent = -1, .replaces = true}};
+    CLEANUP(unpack_free) struct unpack unpack = {.sink = {.diff = -1, .parent = -1, .replaces = true}};
     int tree_fd, layer, force = 0, failed;
     struct limits *limits = &unpack.reader.limits;
     const char *owners;
