@@ -67,28 +67,20 @@ def spawn(
 # mode (with type bits), uid, gid, rdev (as os.makedev), size, mtime_ns, ino, nlink
 _Stat = tuple[int, int, int, int, int, int, int, int]
 
-def open_in_root(root_fd: int, path: bytes, flags: int, force_walk: bool = False) -> int:
+def open_in_root(root_fd: int, path: bytes, flags: int, force_walk: bool = False, beneath: bool = False) -> int:
     """Open `path` as if `root_fd` were the root directory: absolute symlinks and `..` stay inside.
 
     openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS); where the kernel or a filter refuses it, or with
     `force_walk`, a walk of the components with O_PATH|O_NOFOLLOW. `flags` as open(2), O_CLOEXEC is added;
     O_CREAT is not allowed. A final symlink is followed unless O_NOFOLLOW, which with O_PATH gives the link itself.
+    `beneath`: no symlink is followed in any component, and no `..`; `flags` must have O_NOFOLLOW then.
     """
 
-def tree_stat(tree_fd: int, path: bytes, owners: str) -> _Stat:
-    """Effective metadata of one entry of one tree; no symlink is followed, in no component.
+def tree_stat(tree_fd: int, paths: tuple[bytes, ...], owners: str) -> list[_Stat]:
+    """Effective metadata of entries of one tree; no symlink is followed, in no component.
 
     A whiteout is (S_IFCHR, …, rdev 0, …). OSError(ENOENT) when this tree has no such entry,
     OSError(ENOTDIR or ELOOP) when a parent is not a directory in this tree.
-    """
-
-def tree_list(tree_fd: int, path: bytes, owners: str) -> tuple[bool, list[tuple[bytes, _Stat | None]]]:
-    """One directory of one tree: (opaque, entries sorted by name); a whiteout has None for its stat."""
-
-def tree_open(tree_fd: int, path: bytes, flags: int) -> int:
-    """A descriptor of one entry of one tree; no symlink is followed, in no component (openat2, or a walk).
-
-    `flags` as open(2); O_NOFOLLOW and O_CLOEXEC are added. `builder.layers.tree` opens files and reads links by it.
     """
 
 def tree_seal(tree_fd: int) -> None:

@@ -1,7 +1,6 @@
 /* Bytes and arrays that grow. */
 #include "layers.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 void *array_grow(void *array, size_t count, size_t *room, size_t item) {
@@ -26,19 +25,6 @@ int buffer_add(struct buffer *buffer, const void *bytes, size_t size) {
     return 0;
 }
 
-int buffer_format(struct buffer *buffer, const char *format, ...) {
-    FREE char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    int size = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (size < 0) {
-        text = NULL;
-        return -1;
-    }
-    return buffer_add(buffer, text, (size_t)size);
-}
-
 void buffer_free(struct buffer *buffer) {
     int saved = errno;
     free(buffer->bytes);
@@ -50,4 +36,10 @@ char *path_join(const char *parent, const char *name) {
     char *path = NULL;
     if (!*parent) return strdup(name);
     return asprintf(&path, "%s/%s", parent, name) < 0 ? NULL : path;
+}
+
+const char *path_split(const char *path, char **parent) {
+    const char *slash = strrchr(path, '/');
+    *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
+    return slash ? slash + 1 : path;
 }

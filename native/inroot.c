@@ -2,7 +2,6 @@
 #include "layers.h"
 
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "resolve.h"
@@ -48,7 +47,7 @@ int open_beneath(int root, const char *path, int flags, bool force_walk) {
 }
 
 int open_in_root(int root, const char *path, int flags, bool force_walk) {
-    char name[40];
+    char name[FD_PATH_SIZE];
     struct stat st;
     if (flags & O_CREAT) return errno = EINVAL, -1;
     bool nofollow = flags & O_NOFOLLOW;
@@ -58,20 +57,19 @@ int open_in_root(int root, const char *path, int flags, bool force_walk) {
     if (S_ISLNK(st.st_mode)) return errno = ELOOP, -1;
     if (S_ISDIR(st.st_mode)) return openat(fd, ".", flags | O_CLOEXEC);
     /* This file, whatever its name leads to by now. */
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    return open(name, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+    return open(rb_fd_path(name, fd), (flags & ~O_NOFOLLOW) | O_CLOEXEC);
 }
 
 PyObject *rb_py_open_in_root(PyObject *self, PyObject *args, PyObject *kwargs) {
-    char *names[] = {"root_fd", "path", "flags", "force_walk", NULL};
-    int root, flags, force = 0, fd;
+    char *names[] = {"root_fd", "path", "flags", "force_walk", "beneath", NULL};
+    int root, flags, force = 0, beneath = 0, fd;
     const char *path;
     struct fault fault = {0};
     (void)self;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iyi|p", names, &root, &path, &flags, &force)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iyi|pp", names, &root, &path, &flags, &force, &beneath)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    fd = open_in_root(root, path, flags, force);
-    if (fd < 0) fault_os(&fault, "open in root", path);
+    fd = beneath ? open_beneath(root, path, flags, force) : open_in_root(root, path, flags, force);
+    if (fd < 0) fault_os(&fault, beneath ? "open" : "open in root", path);
     Py_END_ALLOW_THREADS
     return fd < 0 ? fault_raise(&fault) : PyLong_FromLong(fd);
 }

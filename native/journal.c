@@ -53,33 +53,31 @@ const struct meta *journal_find(const struct journal *journal, const char *path)
 
 /* ---- reading ---- */
 
-static int read_all(int fd, struct buffer *text) {
-    char piece[16384];
-    ssize_t size;
-    while ((size = read(fd, piece, sizeof piece)) > 0)
-        if (buffer_add(text, piece, (size_t)size)) return -1;
-    return size < 0 ? -1 : 0;
+static void close_file(FILE **file) {
+    if (*file) fclose(*file);
 }
 
-static int journal_parse(struct journal *journal, const struct buffer *text) {
-    const char *end = text->bytes + text->size;
-    for (const char *path = text->bytes; path && path < end;) {
+static int read_records(FILE *file, struct journal *journal) {
+    FREE char *path = NULL, *record = NULL;
+    size_t path_room = 0, record_room = 0;
+    while (getdelim(&path, &path_room, 0, file) > 0) {
         unsigned mode, uid, gid, major, minor;
-        const char *record = path + strlen(path) + 1;
-        if (record >= end || sscanf(record, "%o %u %u %u:%u", &mode, &uid, &gid, &major, &minor) != 5)
+        if (getdelim(&record, &record_room, 0, file) < 0 ||
+            sscanf(record, "%o %u %u %u:%u", &mode, &uid, &gid, &major, &minor) != 5)
             return errno = EBADMSG, -1;
         struct meta meta = {(mode_t)mode, uid, gid, makedev(major, minor)};
         if (journal_add(journal, path, &meta)) return -1;
-        path = record + strlen(record) + 1;
     }
-    return 0;
+    return feof(file) ? 0 : -1;
 }
 
 int journal_load(int tree, struct journal *journal) {
-    CLEANUP(buffer_free) struct buffer text = {0};
     RB_FD fd = openat(tree, "journal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return errno == ENOENT ? 0 : -1;
-    return read_all(fd, &text) || journal_parse(journal, &text) ? -1 : 0;
+    CLEANUP(close_file) FILE *file = fdopen(fd, "r");
+    if (!file) return -1;
+    rb_take_fd(&fd);
+    return read_records(file, journal);
 }
 
 /* ---- writing ---- */
@@ -97,9 +95,10 @@ static int by_path(const void *one, const void *other, void *journal) {
 static int put_record(const struct journal *journal, size_t number, struct buffer *text) {
     const struct meta *meta = &journal->records[number].meta;
     const char *path = path_at(journal, number);
-    return buffer_add(text, path, strlen(path) + 1) ||
-           buffer_format(text, "%o %u %u %u:%u%c", meta->mode, meta->uid, meta->gid, major(meta->rdev),
-                         minor(meta->rdev), 0) ? -1 : 0;
+    char record[64];
+    int size = snprintf(record, sizeof record, "%o %u %u %u:%u", meta->mode, meta->uid, meta->gid, major(meta->rdev),
+                        minor(meta->rdev));
+    return buffer_add(text, path, strlen(path) + 1) || buffer_add(text, record, (size_t)size + 1) ? -1 : 0;
 }
 
 static int flush(int fd, struct buffer *text) {

@@ -34,9 +34,9 @@ struct buffer {
     size_t size, room;
 };
 int buffer_add(struct buffer *buffer, const void *bytes, size_t size);
-int buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buffer_free(struct buffer *buffer);
 char *path_join(const char *parent, const char *name); /* "" + "a" = "a" */
+const char *path_split(const char *path, char **parent); /* the leaf; `*parent` is fresh: NULL, no memory */
 void *array_grow(void *array, size_t count, size_t *room, size_t item);
 
 /* ---- fault.c: what went wrong, carried to where the GIL is held ---- */
@@ -106,11 +106,26 @@ const struct meta *journal_find(const struct journal *journal, const char *path)
 int journal_write(const struct journal *journal, int tree, int diff); /* T/journal of what is there; or none */
 void journal_free(struct journal *journal);
 
+/* ---- links.c: which files of a tree are one ---- */
+struct link {
+    uint64_t inode;
+    uint32_t device; /* all that Linux has */
+    uint32_t number; /* the caller's; 0: a free slot */
+};
+struct links { /* open addressing */
+    struct link *slots;
+    size_t count, room;
+};
+/* The slot of this inode; one without a number is for the caller to give one. NULL: no memory. */
+struct link *links_slot(struct links *links, const struct stat *st);
+void links_free(struct links *links);
+
 /* ---- tree.c ---- */
 struct tree {
     int fd, diff; /* T, the caller's; T/diff */
     struct journal journal;
     bool journal_loaded;
+    struct links links; /* the reader's: one inode in two trees is two files to an image */
 };
 int tree_open(struct tree *tree, int tree_fd, struct fault *fault);
 void tree_close(struct tree *tree);
@@ -123,27 +138,24 @@ int tree_meta(struct tree *tree, const char *path, const struct stat *st, enum o
               int *fd, struct fault *fault);
 
 /* ---- sink.c: entries made in T/diff ---- */
-struct directories { /* metadata that waits until nothing is created below any more */
-    struct buffer items, last;
-};
 struct attributes { /* what an entry shall be, besides its data; mtime may be UTIME_OMIT */
     struct meta meta;
     struct timespec mtime;
     const struct xattrs *xattrs;
 };
 struct sink {
-    int diff; /* the caller's */
+    int diff;
     enum owners owners;
     bool replaces; /* an entry replaces a directory of its name with all in it; else that is EISDIR */
     int parent;    /* where leaves are made, or -1 */
     char *parent_path;
-    struct directories directories;
-    struct journal journal;      /* what has been made here; mode 0 where no record must be */
-    const struct journal *known; /* what was there before, for hard links to it; or NULL */
-    const char *name;            /* of the entry, for faults */
+    struct buffer waiting, last_waiting; /* metadata of directories, until nothing is created below any more */
+    struct journal journal; /* mode 0 where no record must be */
+    const char *name;       /* of the entry, for faults */
     struct fault *fault;
 };
 /* All give -1 and set the fault. Metadata of what the kernel refuses becomes a record (builder/layers/tree.py). */
+int sink_open(struct sink *sink, int tree_fd); /* its T/diff, and the journal that is there */
 void sink_enter(struct sink *sink, int parent, char *path); /* takes both */
 int sink_directory(struct sink *sink, const char *leaf, const struct attributes *look); /* "": T/diff itself */
 int sink_file(struct sink *sink, const char *leaf); /* a descriptor, for its data and then for sink_finish */
@@ -152,19 +164,9 @@ int sink_symlink(struct sink *sink, const char *leaf, const char *target, const 
 int sink_node(struct sink *sink, const char *leaf, const struct attributes *look); /* FIFO, device */
 int sink_link(struct sink *sink, int from, const char *from_path, const char *old, const char *leaf);
 int sink_whiteout(struct sink *sink, const char *leaf);
-int sink_settle(struct sink *sink); /* metadata of directories, when all is made */
+int sink_settle(struct sink *sink, int tree_fd); /* when all is made: metadata of directories, T/journal */
 int sink_fault(struct sink *sink, const char *step);
 void sink_free(struct sink *sink);
-
-int directories_add(struct directories *list, const char *path, const struct meta *meta, struct timespec mtime);
-int directories_apply(const struct directories *list, int diff, enum owners owners, struct fault *fault);
-void directories_free(struct directories *list);
-int make_directory(int parent, const char *name); /* a descriptor; replaces a non-directory (then opaque) */
-int make_file(int parent, const char *name, bool recursive);
-int make_symlink(int parent, const char *name, const char *target, bool recursive);
-int make_node(int parent, const char *name, mode_t mode, dev_t rdev, bool recursive);
-int make_link(int from, const char *old, int parent, const char *name, bool recursive);
-int set_mtime(int fd, struct timespec mtime);
 
 bool all_zero(const void *bytes, size_t size); /* of at least one byte */
 int write_full(int fd, const char *bytes, size_t size);
@@ -210,21 +212,6 @@ void doors_free(struct doors *doors);
 int doors_names(const struct doors *doors, struct names *names); /* sorted; whiteouts too */
 /* 1 and where `name` shows; 0: nowhere */
 int doors_find(const struct doors *doors, const char *name, struct stat *st, const struct door **door);
-
-/* ---- inodes.c: which files of a tree are one ---- */
-struct inode_name {
-    int tree;
-    dev_t device;
-    ino_t inode;
-    char *path;
-};
-struct inodes { /* open addressing */
-    struct inode_name *slots;
-    size_t count, room;
-};
-/* The first path of this inode in `*first`, or NULL when this is it. */
-int inodes_seen(struct inodes *inodes, int tree, const struct stat *st, const char *path, const char **first);
-void inodes_free(struct inodes *inodes);
 
 /* ---- tar.c: the writer; tarread.c: the reader ---- */
 #define BLOCK 512

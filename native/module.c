@@ -12,8 +12,6 @@ static PyMethodDef methods[] = {
     /* layers */
     {"open_in_root", KEYWORDS(rb_py_open_in_root), METH_VARARGS | METH_KEYWORDS, NULL},
     {"tree_stat", rb_py_tree_stat, METH_VARARGS, NULL},
-    {"tree_list", rb_py_tree_list, METH_VARARGS, NULL},
-    {"tree_open", rb_py_tree_open, METH_VARARGS, NULL},
     {"tree_seal", rb_py_tree_seal, METH_VARARGS, NULL},
     {"list_directory", rb_py_list_directory, METH_VARARGS, NULL},
     {"unpack", KEYWORDS(rb_py_unpack), METH_VARARGS | METH_KEYWORDS, NULL},

@@ -25,8 +25,6 @@ PyObject *rb_py_open_in_root(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /* tree.c */
 PyObject *rb_py_tree_stat(PyObject *self, PyObject *args);
-PyObject *rb_py_tree_list(PyObject *self, PyObject *args);
-PyObject *rb_py_tree_open(PyObject *self, PyObject *args);
 PyObject *rb_py_tree_seal(PyObject *self, PyObject *args);
 PyObject *rb_py_list_directory(PyObject *self, PyObject *args);
 

@@ -14,15 +14,6 @@
 #define SPARSE_SIZE (16LL << 30)
 #define SPARSE_RATIO 100
 
-struct link {
-    uint64_t inode;
-    uint32_t device; /* all that Linux has */
-    uint32_t name;   /* in struct pack's `names`, or how many; 0: a free slot */
-};
-struct links { /* open addressing; inodes with several names */
-    struct link *slots;
-    size_t count, room;
-};
 struct level { /* a directory on the way to what is being packed */
     struct level *above;
     const char *path;
@@ -37,18 +28,23 @@ struct pack {
     enum owners owners;
     int64_t clamp;
     bool layer;
-    struct links *links; /* of each upper tree: one inode in two trees is two files */
     struct links counts; /* how many names an inode has in the upper tree, when that had to be found out */
-    struct buffer names; /* of those in `links`: where its directory is (4 bytes), name, NUL */
+    struct buffer names; /* of the trees' links: where its directory is (4 bytes), name, NUL */
     long long entries;
     int depth;
     struct fault fault;
 };
 
+struct item {
+    struct tree *tree;
+    const char *path, *name;
+    int parent, fd; /* fd: the open file or directory, -1 for what is neither */
+    struct stat st;
+    struct head head;
+};
+
 static void pack_free(struct pack *pack) {
-    for (size_t i = 0; pack->links && i < pack->upper.count; i++) free(pack->links[i].slots);
-    free(pack->links);
-    free(pack->counts.slots);
+    links_free(&pack->counts);
     buffer_free(&pack->names);
     view_close(&pack->upper);
     view_close(&pack->lower);
@@ -95,34 +91,6 @@ static int level_enter(struct pack *pack, struct level *above, const char *path,
 
 /* ---- hard links ---- */
 
-static struct link *link_find(const struct links *links, uint64_t inode, uint32_t device) {
-    uint64_t hash = (inode ^ device) * UINT64_C(0x9E3779B97F4A7C15);
-    for (size_t i = hash % links->room;; i = (i + 1) % links->room) {
-        struct link *slot = &links->slots[i];
-        if (!slot->name || (slot->inode == inode && slot->device == device)) return slot;
-    }
-}
-
-static int links_grow(struct links *links) {
-    struct links grown = {NULL, links->count, links->room ? links->room * 2 : 64};
-    if (!(grown.slots = calloc(grown.room, sizeof *grown.slots))) return -1;
-    for (size_t i = 0; i < links->room; i++) {
-        const struct link *old = &links->slots[i];
-        if (old->name) *link_find(&grown, old->inode, old->device) = *old;
-    }
-    free(links->slots);
-    *links = grown;
-    return 0;
-}
-
-/* The slot of this inode; one without a name is for the caller to give one. NULL: no memory. */
-static struct link *link_slot(struct links *links, const struct stat *st) {
-    if (links->count * 4 >= links->room * 3 && links_grow(links)) return NULL;
-    struct link *slot = link_find(links, st->st_ino, (uint32_t)st->st_dev);
-    if (!slot->name) *slot = (struct link){st->st_ino, (uint32_t)st->st_dev, 0}, links->count++;
-    return slot;
-}
-
 /* Paths are kept by name and directory: a million links must not take the memory of a million paths. */
 static int add_name(struct pack *pack, uint32_t directory, const char *name, uint32_t *at) {
     struct buffer *names = &pack->names;
@@ -148,20 +116,19 @@ static int name_path(const struct pack *pack, uint32_t at, struct buffer *path) 
 }
 
 /* The path that this inode was written by into `first`, which stays empty when this is its first name. */
-static int link_seen(struct pack *pack, struct level *level, size_t tree, const char *name, const struct stat *st,
-                     struct buffer *first) {
-    if (st->st_nlink < 2) return 0;
-    struct link *slot = link_slot(&pack->links[tree], st);
+static int link_seen(struct pack *pack, struct level *level, const struct item *item, struct buffer *first) {
+    if (item->st.st_nlink < 2) return 0;
+    struct link *slot = links_slot(&item->tree->links, &item->st);
     if (!slot) return -1;
-    if (slot->name) return name_path(pack, slot->name, first);
-    return name_level(pack, level) ? -1 : add_name(pack, level->name, name, &slot->name);
+    if (slot->number) return name_path(pack, slot->number, first);
+    return name_level(pack, level) ? -1 : add_name(pack, level->name, item->name, &slot->number);
 }
 
 static int count_name(struct pack *pack, const struct level *level, const char *name, const char *path) {
     struct stat st;
     if (fstatat(level->upper.items[0].fd, name, &st, AT_SYMLINK_NOFOLLOW)) return os_fault(pack, "stat", path);
-    struct link *slot = st.st_nlink > 1 ? link_slot(&pack->counts, &st) : NULL;
-    if (slot) slot->name++;
+    struct link *slot = st.st_nlink > 1 ? links_slot(&pack->counts, &st) : NULL;
+    if (slot) slot->number++;
     return slot || st.st_nlink < 2 ? 0 : os_fault(pack, "remember link", path);
 }
 
@@ -190,19 +157,11 @@ static int has_sibling(struct pack *pack, const struct stat *st, const char *pat
         if (count_level(pack, &top)) return -1;
         pack->depth = depth;
     }
-    const struct link *slot = link_slot(&pack->counts, st);
-    return slot ? slot->name > 1 : os_fault(pack, "remember link", path);
+    const struct link *slot = links_slot(&pack->counts, st);
+    return slot ? slot->number > 1 : os_fault(pack, "remember link", path);
 }
 
 /* ---- entries ---- */
-
-struct item {
-    struct tree *tree;
-    const char *path, *name;
-    int parent, fd; /* fd: the open file or directory, -1 for what is neither */
-    struct stat st;
-    struct head head;
-};
 
 static void item_free(struct item *item) {
     rb_close_fd(&item->fd);
@@ -336,9 +295,8 @@ static int refuse(struct pack *pack, const char *path, const char *name, const s
 
 static int write_item(struct pack *pack, struct level *level, const struct item *item) {
     CLEANUP(buffer_free) struct buffer first = {0};
-    size_t tree = (size_t)(item->tree - pack->upper.trees);
     if (write_pending(pack, level)) return -1;
-    if (link_seen(pack, level, tree, item->name, &item->st, &first)) return os_fault(pack, "remember link", item->path);
+    if (link_seen(pack, level, item, &first)) return os_fault(pack, "remember link", item->path);
     pack->entries++;
     if (tar_header(&pack->out, item->path, &item->head, first.bytes)) return os_fault(pack, "write", item->path);
     if (first.bytes || !S_ISREG(item->head.meta.mode)) return 0;
@@ -410,7 +368,6 @@ static int pack_names(struct pack *pack, struct level *level) {
 
 static int pack_all(struct pack *pack) {
     CLEANUP(level_free) struct level top = {.path = "", .written = true};
-    if (!(pack->links = calloc(pack->upper.count + 1, sizeof *pack->links))) return os_fault(pack, "allocate", NULL);
     if (doors_root(&pack->upper, &top.upper) || doors_root(&pack->lower, &top.lower))
         return os_fault(pack, "open directory", "");
     if (pack_names(pack, &top)) return -1;

@@ -27,7 +27,6 @@ struct source {
 struct place {
     struct item *items;
     size_t count;
-    int diff;
     struct sink sink;
     bool from_trees, no_clone;
     struct source *sources;
@@ -38,7 +37,7 @@ struct place {
     char *door_path;
     struct view view; /* what subtrees are read from */
     const char *lent; /* for each of its trees, whether its files may be linked */
-    struct inodes inodes;
+    struct buffer linked; /* paths of those in the trees' links, by where they are, from 1 */
     int depth;
     struct fault fault;
 };
@@ -63,11 +62,10 @@ static void place_free(struct place *place) {
     for (size_t i = 0; i < place->sources_count; i++) tree_close(&place->sources[i].tree);
     free(place->sources);
     free(place->items);
-    rb_close_fd(&place->diff);
     sink_free(&place->sink);
     enter_door(place, -1, NULL, NULL);
     view_close(&place->view);
-    inodes_free(&place->inodes);
+    buffer_free(&place->linked);
 }
 
 static void origin_free(struct origin *origin) {
@@ -99,15 +97,9 @@ static struct tree *source_tree(struct place *place, const struct item *item) {
     return source->tree.diff < 0 ? (os_fault(place, "open source", item->path), NULL) : &source->tree;
 }
 
-static const char *split(const char *path, char **parent) {
-    const char *slash = strrchr(path, '/');
-    *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
-    return slash ? slash + 1 : path;
-}
-
 static int open_door(struct place *place, struct tree *tree, struct origin *origin) {
     FREE char *parent = NULL;
-    origin->name = split(origin->path, &parent);
+    origin->name = path_split(origin->path, &parent);
     if (!parent) return os_fault(place, "allocate", origin->path);
     if (place->door_tree != tree || strcmp(place->door_path, parent)) {
         int fd = open_beneath(tree->diff, parent, O_PATH | O_DIRECTORY, false);
@@ -229,8 +221,8 @@ static int put_symlink(struct place *place, const struct origin *origin, const c
 
 static int put_link(struct place *place, const char *old_path, const char *leaf) {
     FREE char *parent = NULL;
-    const char *old = split(old_path, &parent);
-    RB_FD from = parent ? open_beneath(place->diff, parent, OPEN_DIR, false) : -1;
+    const char *old = path_split(old_path, &parent);
+    RB_FD from = parent ? open_beneath(place->sink.diff, parent, OPEN_DIR, false) : -1;
     if (from < 0) return sink_fault(&place->sink, "create hard link");
     return sink_link(&place->sink, from, parent, old, leaf);
 }
@@ -294,13 +286,25 @@ static int copy_origin(struct place *place, const struct item *item, const struc
     }
 }
 
+/* The first path that this inode got in `*first`, until the next is added; NULL when this is it. */
+static int link_seen(struct place *place, struct tree *tree, const struct stat *st, const char *path,
+                     const char **first) {
+    struct link *slot = st->st_nlink < 2 ? NULL : links_slot(&tree->links, st);
+    if (!slot) return st->st_nlink < 2 ? 0 : -1;
+    if (slot->number) return *first = place->linked.bytes + slot->number - 1, 0;
+    if (place->linked.size >= UINT32_MAX) return errno = EOVERFLOW, -1;
+    slot->number = (uint32_t)place->linked.size + 1;
+    return buffer_add(&place->linked, path, strlen(path) + 1);
+}
+
 static int copy_entry(struct place *place, const struct item *item, const char *from, const struct door *door,
                       const char *name, const char *to) {
     CLEANUP(origin_free) struct origin origin = {.door = door->fd, .name = name, .path = from, .fd = -1};
+    struct tree *tree = &place->view.trees[door->tree];
     const char *first = NULL;
     place->sink.name = to;
-    if (origin_read(place, &place->view.trees[door->tree], &origin)) return -1;
-    if (S_ISREG(origin.meta.mode) && inodes_seen(&place->inodes, door->tree, &origin.st, to, &first))
+    if (origin_read(place, tree, &origin)) return -1;
+    if (S_ISREG(origin.meta.mode) && link_seen(place, tree, &origin.st, to, &first))
         return os_fault(place, "remember link", from);
     return first ? put_link(place, first, name) : copy_origin(place, item, &origin, name, place->lent[door->tree]);
 }
@@ -336,7 +340,7 @@ static int copy_below(struct place *place, const struct item *item, const char *
     CLEANUP(names_free) struct names names = {0};
     if (++place->depth > MAX_DEPTH) return fault_bad(&place->fault, "directories too deep", from);
     if (doors_names(doors, &names)) return os_fault(place, "read directory", from);
-    int fd = open_beneath(place->diff, to, OPEN_DIR, false);
+    int fd = open_beneath(place->sink.diff, to, OPEN_DIR, false);
     if (fd < 0) return os_fault(place, "open the parent directory", to);
     sink_enter(&place->sink, fd, strdup(to));
     if (!place->sink.parent_path) return os_fault(place, "allocate", to);
@@ -349,7 +353,8 @@ static int copy_below(struct place *place, const struct item *item, const char *
 /* Each of the trees has the directory. */
 static int place_subtree(struct place *place, const struct item *item) {
     CLEANUP(doors_free) struct doors doors = {calloc(place->view.count + 1, sizeof *doors.items), 0, false};
-    inodes_free(&place->inodes);
+    for (size_t i = 0; i < place->view.count; i++) links_free(&place->view.trees[i].links);
+    place->linked.size = 0;
     if (!doors.items) return os_fault(place, "allocate", item->path);
     for (size_t i = 0; i < place->view.count; i++) doors.items[doors.count++] = (struct door){(int)i, -1};
     if (doors_reopen(&place->view, item->src, &doors)) return os_fault(place, "open directory", item->src);
@@ -360,10 +365,10 @@ static int place_subtree(struct place *place, const struct item *item) {
 
 static const char *enter_parent(struct place *place, const struct item *item) {
     FREE char *parent = NULL;
-    const char *leaf = split(item->path, &parent);
+    const char *leaf = path_split(item->path, &parent);
     if (!parent) return os_fault(place, "allocate", item->path), NULL;
     if (place->sink.parent < 0 || strcmp(place->sink.parent_path, parent)) {
-        int fd = open_beneath(place->diff, parent, OPEN_DIR, false);
+        int fd = open_beneath(place->sink.diff, parent, OPEN_DIR, false);
         if (fd < 0) return os_fault(place, "open the parent directory", item->path), NULL;
         sink_enter(&place->sink, fd, parent);
         parent = NULL;
@@ -409,13 +414,10 @@ static int place_item(struct place *place, const struct item *item) {
 }
 
 static int place_all(struct place *place, int tree_fd) {
-    place->diff = place->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
-    if (place->diff < 0) return os_fault(place, "open tree", "diff");
-    if (journal_load(tree_fd, &place->sink.journal)) return os_fault(place, "read journal", "journal");
+    if (sink_open(&place->sink, tree_fd)) return -1;
     for (size_t i = 0; i < place->count; i++)
         if (place_item(place, &place->items[i])) return -1;
-    if (sink_settle(&place->sink)) return -1;
-    return journal_write(&place->sink.journal, tree_fd, place->diff) ? os_fault(place, "write journal", "journal") : 0;
+    return sink_settle(&place->sink, tree_fd);
 }
 
 /* ---- Python ---- */
@@ -465,7 +467,7 @@ static int parse_items(PyObject *entries, struct place *place) {
 /* `entries` is a tuple of tuples: nothing in it can change while the GIL is released. */
 static PyObject *place_entries(PyObject *entries, int tree_fd, const char *owners, const char *source,
                                PyObject *trees, PyObject *lent) {
-    CLEANUP(place_free) struct place place = {.door = -1, .diff = -1, .sink.parent = -1};
+    CLEANUP(place_free) struct place place = {.door = -1, .sink = {.diff = -1, .parent = -1}};
     int failed;
     place.from_trees = !strcmp(source, "tree");
     place.lent = PyBytes_AsString(lent);

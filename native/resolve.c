@@ -13,6 +13,18 @@
 
 enum { MAX_LINKS = 40, MAX_DEPTH = 256, MAX_RETRIES = 8 };
 
+/* snprintf is not async-signal-safe. */
+const char *rb_fd_path(char buffer[FD_PATH_SIZE], int fd) {
+    char *end = buffer + FD_PATH_SIZE - 1;
+    const char *prefix = "/proc/self/fd/";
+    *end = '\0';
+    do *--end = (char)('0' + fd % 10);
+    while (fd /= 10);
+    end -= strlen(prefix);
+    memcpy(end, prefix, strlen(prefix));
+    return end;
+}
+
 /* A walk in progress: descriptors of the directories from the root down, and the text still to come. */
 struct walk {
     int depth;

@@ -40,105 +40,13 @@ static int remove_directory(int parent, const char *name) {
     return top < 0 ? -1 : 0;
 }
 
-static int clear_leaf(int parent, const char *name, bool recursive) {
+/* Whether to try again: the name was taken, and what had it is gone. */
+static bool cleared(const struct sink *sink, const char *leaf) {
     struct stat st;
-    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW)) return errno == ENOENT ? 0 : -1;
-    if (!S_ISDIR(st.st_mode)) return unlinkat(parent, name, 0);
-    return recursive ? remove_directory(parent, name) : (errno = EISDIR, -1);
-}
-
-/* Try, and when the name is taken clear it and try once more. */
-#define REPLACING(attempt)                                                                            \
-    int result = (attempt);                                                                           \
-    if (result >= 0 || errno != EEXIST) return result;                                                \
-    return clear_leaf(parent, name, recursive) ? -1 : (attempt)
-
-int make_file(int parent, const char *name, bool recursive) {
-    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    REPLACING(openat(parent, name, flags, 0600));
-}
-
-int make_symlink(int parent, const char *name, const char *target, bool recursive) {
-    REPLACING(symlinkat(target, parent, name));
-}
-
-int make_node(int parent, const char *name, mode_t mode, dev_t rdev, bool recursive) {
-    REPLACING(mknodat(parent, name, mode, rdev));
-}
-
-int make_link(int from, const char *old, int parent, const char *name, bool recursive) {
-    struct stat one, other;
-    if (!linkat(from, old, parent, name, 0)) return 0;
-    if (errno != EEXIST || fstatat(from, old, &one, AT_SYMLINK_NOFOLLOW)) return -1;
-    if (!fstatat(parent, name, &other, AT_SYMLINK_NOFOLLOW) && one.st_ino == other.st_ino &&
-        one.st_dev == other.st_dev)
-        return 0; /* clearing the name would clear the target */
-    return clear_leaf(parent, name, recursive) ? -1 : linkat(from, old, parent, name, 0);
-}
-
-int make_directory(int parent, const char *name) {
-    bool replaced = false;
-    struct stat st;
-    if (mkdirat(parent, name, 0700)) {
-        if (errno != EEXIST || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW)) return -1;
-        replaced = !S_ISDIR(st.st_mode);
-        if (replaced && (unlinkat(parent, name, 0) || mkdirat(parent, name, 0700))) return -1;
-    }
-    RB_FD fd = openat(parent, name, OPEN_DIR | O_NOFOLLOW);
-    /* What was here hid the lower directory of this name, and so must what comes in its place. */
-    if (fd >= 0 && replaced && set_opaque(fd)) return -1;
-    return rb_take_fd(&fd);
-}
-
-int set_mtime(int fd, struct timespec mtime) {
-    struct timespec times[2] = {mtime, mtime};
-    return mtime.tv_nsec == UTIME_OMIT ? 0 : futimens(fd, times);
-}
-
-/* ---- directories that wait for their metadata ---- */
-
-/* One after the other in a buffer, each followed by what its path does not share with the path before it. */
-struct waiting {
-    struct meta meta;
-    struct timespec mtime;
-    uint32_t shared, size;
-};
-
-int directories_add(struct directories *list, const char *path, const struct meta *meta, struct timespec mtime) {
-    struct waiting item = {*meta, mtime, 0, 0};
-    const char *last = list->last.bytes ? list->last.bytes : "";
-    while (path[item.shared] && path[item.shared] == last[item.shared]) item.shared++;
-    item.size = (uint32_t)strlen(path + item.shared);
-    list->last.size = item.shared;
-    if (buffer_add(&list->last, path + item.shared, item.size)) return -1;
-    return buffer_add(&list->items, &item, sizeof item) || buffer_add(&list->items, path + item.shared, item.size) ? -1 : 0;
-}
-
-static int directory_apply(int diff, const char *path, const struct waiting *item, enum owners owners,
-                           struct fault *fault) {
-    RB_FD fd = open_beneath(diff, path, OPEN_DIR, false);
-    /* Replaced by something else since: then it has no metadata to get. */
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return 0;
-    if (fd < 0) return fault_os(fault, "open directory", path);
-    if (meta_write(fd, &item->meta, owners)) return fault_os(fault, "set metadata", path);
-    return set_mtime(fd, item->mtime) ? fault_os(fault, "set mtime", path) : 0;
-}
-
-int directories_apply(const struct directories *list, int diff, enum owners owners, struct fault *fault) {
-    CLEANUP(buffer_free) struct buffer path = {0};
-    struct waiting item;
-    for (size_t at = 0; at < list->items.size; at += sizeof item + item.size) {
-        memcpy(&item, list->items.bytes + at, sizeof item);
-        path.size = item.shared;
-        if (buffer_add(&path, list->items.bytes + at + sizeof item, item.size)) return fault_os(fault, "allocate", NULL);
-        if (directory_apply(diff, path.bytes, &item, owners, fault)) return -1;
-    }
-    return 0;
-}
-
-void directories_free(struct directories *list) {
-    buffer_free(&list->items);
-    buffer_free(&list->last);
+    if (errno != EEXIST) return false;
+    if (fstatat(sink->parent, leaf, &st, AT_SYMLINK_NOFOLLOW)) return errno == ENOENT;
+    if (!S_ISDIR(st.st_mode)) return !unlinkat(sink->parent, leaf, 0);
+    return sink->replaces ? !remove_directory(sink->parent, leaf) : (errno = EISDIR, false);
 }
 
 /* ---- the sink ---- */
@@ -152,17 +60,64 @@ void sink_enter(struct sink *sink, int parent, char *path) {
 
 void sink_free(struct sink *sink) {
     sink_enter(sink, -1, NULL);
-    directories_free(&sink->directories);
+    rb_close_fd(&sink->diff);
+    buffer_free(&sink->waiting);
+    buffer_free(&sink->last_waiting);
     journal_free(&sink->journal);
 }
 
 int sink_fault(struct sink *sink, const char *step) { return fault_os(sink->fault, step, sink->name); }
 
+int sink_open(struct sink *sink, int tree_fd) {
+    sink->diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
+    if (sink->diff < 0) return fault_os(sink->fault, "open tree", "diff");
+    return journal_load(tree_fd, &sink->journal) ? fault_os(sink->fault, "read journal", "journal") : 0;
+}
+
 /* `mode` 0: there is no record, which need be said only where there may be an older one. */
 static int note(struct sink *sink, const char *leaf, const struct meta *meta) {
     FREE char *path = path_join(sink->parent_path, leaf);
-    if (path && !meta->mode && !sink->known && !journal_find(&sink->journal, path)) return 0;
+    if (path && !meta->mode && !journal_find(&sink->journal, path)) return 0;
     return path && !journal_add(&sink->journal, path, meta) ? 0 : sink_fault(sink, "allocate");
+}
+
+static int set_mtime(int fd, struct timespec mtime) {
+    struct timespec times[2] = {mtime, mtime};
+    return mtime.tv_nsec == UTIME_OMIT ? 0 : futimens(fd, times);
+}
+
+/* ---- directories, which wait for their metadata ---- */
+
+/* One after the other in a buffer, each followed by what its path does not share with the path before it. */
+struct waiting {
+    struct meta meta;
+    struct timespec mtime;
+    uint32_t shared, size;
+};
+
+static int postpone(struct sink *sink, const char *path, const struct attributes *look) {
+    struct waiting item = {look->meta, look->mtime, 0, 0};
+    const char *last = sink->last_waiting.bytes ? sink->last_waiting.bytes : "";
+    while (path[item.shared] && path[item.shared] == last[item.shared]) item.shared++;
+    item.size = (uint32_t)strlen(path + item.shared);
+    sink->last_waiting.size = item.shared;
+    if (buffer_add(&sink->last_waiting, path + item.shared, item.size)) return -1;
+    if (buffer_add(&sink->waiting, &item, sizeof item)) return -1;
+    return buffer_add(&sink->waiting, path + item.shared, item.size);
+}
+
+/* A descriptor. What comes in the place of a non-directory must hide the lower directory of this name, as that did. */
+static int make_directory(int parent, const char *name) {
+    bool replaced = false;
+    struct stat st;
+    if (mkdirat(parent, name, 0700)) {
+        if (errno != EEXIST || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW)) return -1;
+        replaced = !S_ISDIR(st.st_mode);
+        if (replaced && (unlinkat(parent, name, 0) || mkdirat(parent, name, 0700))) return -1;
+    }
+    RB_FD fd = openat(parent, name, OPEN_DIR | O_NOFOLLOW);
+    if (fd >= 0 && replaced && set_opaque(fd)) return -1;
+    return rb_take_fd(&fd);
 }
 
 int sink_directory(struct sink *sink, const char *leaf, const struct attributes *look) {
@@ -170,12 +125,40 @@ int sink_directory(struct sink *sink, const char *leaf, const struct attributes 
     RB_FD fd = *leaf ? make_directory(sink->parent, leaf) : openat(sink->diff, ".", OPEN_DIR);
     if (fd < 0) return sink_fault(sink, "create directory");
     if (xattrs_write(fd, look->xattrs)) return sink_fault(sink, "set xattrs");
-    return path && !directories_add(&sink->directories, path, &look->meta, look->mtime) ? 0 : sink_fault(sink, "allocate");
+    return path && !postpone(sink, path, look) ? 0 : sink_fault(sink, "allocate");
 }
 
+static int apply_waiting(struct sink *sink, const char *path, const struct waiting *item) {
+    RB_FD fd = open_beneath(sink->diff, path, OPEN_DIR, false);
+    /* Replaced by something else since: then it has no metadata to get. */
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return 0;
+    if (fd < 0) return fault_os(sink->fault, "open directory", path);
+    if (meta_write(fd, &item->meta, sink->owners)) return fault_os(sink->fault, "set metadata", path);
+    return set_mtime(fd, item->mtime) ? fault_os(sink->fault, "set mtime", path) : 0;
+}
+
+int sink_settle(struct sink *sink, int tree_fd) {
+    CLEANUP(buffer_free) struct buffer path = {0};
+    struct waiting item;
+    for (size_t at = 0; at < sink->waiting.size; at += sizeof item + item.size) {
+        memcpy(&item, sink->waiting.bytes + at, sizeof item);
+        path.size = item.shared;
+        const char *rest = sink->waiting.bytes + at + sizeof item;
+        if (buffer_add(&path, rest, item.size)) return fault_os(sink->fault, "allocate", NULL);
+        if (apply_waiting(sink, path.bytes, &item)) return -1;
+    }
+    bool written = !journal_write(&sink->journal, tree_fd, sink->diff);
+    return written ? 0 : fault_os(sink->fault, "write journal", "journal");
+}
+
+/* ---- all else ---- */
+
 int sink_file(struct sink *sink, const char *leaf) {
-    int fd = make_file(sink->parent, leaf, sink->replaces);
-    return fd < 0 ? sink_fault(sink, "create file") : fd;
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd;
+    while ((fd = openat(sink->parent, leaf, flags, 0600)) < 0)
+        if (!cleared(sink, leaf)) return sink_fault(sink, "create file");
+    return fd;
 }
 
 int sink_finish(struct sink *sink, int fd, const struct attributes *look) {
@@ -198,8 +181,15 @@ static int finish_node(struct sink *sink, const char *leaf, const struct attribu
 int sink_symlink(struct sink *sink, const char *leaf, const char *target, const struct attributes *look) {
     struct attributes link = *look;
     link.meta.mode = S_IFLNK | 0777;
-    if (make_symlink(sink->parent, leaf, target, sink->replaces)) return sink_fault(sink, "create symlink");
+    while (symlinkat(target, sink->parent, leaf))
+        if (!cleared(sink, leaf)) return sink_fault(sink, "create symlink");
     return finish_node(sink, leaf, &link);
+}
+
+static int make_node(struct sink *sink, const char *leaf, mode_t mode, dev_t rdev) {
+    while (mknodat(sink->parent, leaf, mode, rdev))
+        if (!cleared(sink, leaf)) return -1;
+    return 0;
 }
 
 int sink_node(struct sink *sink, const char *leaf, const struct attributes *look) {
@@ -207,33 +197,37 @@ int sink_node(struct sink *sink, const char *leaf, const struct attributes *look
     bool fifo = S_ISFIFO(mode), real = fifo || sink->owners == OWNERS_REAL;
     if (S_ISCHR(mode) && look->meta.rdev == 0)
         return fault_bad(sink->fault, "a character device 0:0, which is overlayfs's whiteout", sink->name);
-    if (real && !make_node(sink->parent, leaf, mode & (S_IFMT | 0600), look->meta.rdev, sink->replaces))
+    if (real && !make_node(sink, leaf, mode & (S_IFMT | 0600), look->meta.rdev))
         return finish_node(sink, leaf, look);
     if (real && (fifo || errno != EPERM)) return sink_fault(sink, fifo ? "create FIFO" : "create device node");
     RB_FD fd = sink_file(sink, leaf);
     return fd < 0 ? -1 : sink_finish(sink, fd, look);
 }
 
+static bool same_file(int one, const char *name, int other, const char *other_name) {
+    struct stat a, b;
+    return !fstatat(one, name, &a, AT_SYMLINK_NOFOLLOW) && !fstatat(other, other_name, &b, AT_SYMLINK_NOFOLLOW) &&
+           a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
 int sink_link(struct sink *sink, int from, const char *from_path, const char *old, const char *leaf) {
     const struct meta none = {0};
     struct stat st;
-    if (make_link(from, old, sink->parent, leaf, sink->replaces) || fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW))
-        return sink_fault(sink, "create hard link");
+    while (linkat(from, old, sink->parent, leaf, 0)) {
+        if (errno == EEXIST && same_file(from, old, sink->parent, leaf)) break; /* clearing the name would clear both */
+        if (!cleared(sink, leaf)) return sink_fault(sink, "create hard link");
+    }
+    if (fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW)) return sink_fault(sink, "create hard link");
     if (S_ISREG(st.st_mode)) return 0;
     FREE char *path = path_join(from_path, old);
     if (!path) return sink_fault(sink, "allocate");
     const struct meta *record = journal_find(&sink->journal, path);
-    if (!record && sink->known) record = journal_find(sink->known, path);
     struct meta meta = record ? *record : none; /* to add may move the records */
     return note(sink, leaf, &meta);
 }
 
 int sink_whiteout(struct sink *sink, const char *leaf) {
-    return make_node(sink->parent, leaf, S_IFCHR, 0, sink->replaces) ? sink_fault(sink, "create whiteout") : 0;
-}
-
-int sink_settle(struct sink *sink) {
-    return directories_apply(&sink->directories, sink->diff, sink->owners, sink->fault);
+    return make_node(sink, leaf, S_IFCHR, 0) ? sink_fault(sink, "create whiteout") : 0;
 }
 
 /* ---- data ---- */

@@ -17,20 +17,6 @@
 #include "resolve.h"
 #include "spawn.h"
 
-enum { FD_PATH_SIZE = 32 };
-
-/* "/proc/self/fd/N"; snprintf is not async-signal-safe. */
-static const char *fd_path(char buffer[FD_PATH_SIZE], int fd) {
-    char *end = buffer + FD_PATH_SIZE - 1;
-    const char *prefix = "/proc/self/fd/";
-    *end = '\0';
-    do *--end = (char)('0' + fd % 10);
-    while (fd /= 10);
-    end -= strlen(prefix);
-    memcpy(end, prefix, strlen(prefix));
-    return end;
-}
-
 static int same_directory(int one, int other) {
     struct stat a, b;
     return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
@@ -66,14 +52,14 @@ static int mount_file_system(struct plan *plan, const struct step *step) {
     char path[FD_PATH_SIZE];
     RB_FD target = open_target(plan, step->target);
     if (target < 0) return -1;
-    return mount(step->source, fd_path(path, target), step->fstype, step->flags, step->data);
+    return mount(step->source, rb_fd_path(path, target), step->fstype, step->flags, step->data);
 }
 
 static int bind_from_host(struct plan *plan, const struct step *step) {
     char path[FD_PATH_SIZE];
     RB_FD target = open_target(plan, step->target);
     if (target < 0) return -1;
-    return mount(step->source, fd_path(path, target), NULL, MS_BIND | step->flags, NULL);
+    return mount(step->source, rb_fd_path(path, target), NULL, MS_BIND | step->flags, NULL);
 }
 
 static int bind_from_root(struct plan *plan, const struct step *step) {
@@ -81,7 +67,7 @@ static int bind_from_root(struct plan *plan, const struct step *step) {
     RB_FD source = rb_resolve(plan->root, step->source, 0);
     RB_FD target = open_target(plan, step->target);
     if (source < 0 || target < 0) return -1;
-    return mount(fd_path(from, source), fd_path(to, target), NULL, MS_BIND | step->flags, NULL);
+    return mount(rb_fd_path(from, source), rb_fd_path(to, target), NULL, MS_BIND | step->flags, NULL);
 }
 
 /* The flags of a mount that a user namespace may not clear: a remount has to repeat them. */
@@ -101,7 +87,7 @@ static int set_read_only(int fd, unsigned long recursive) {
     if (syscall(442 /* mount_setattr, the same everywhere */, fd, "", flags, &attributes, sizeof attributes) == 0)
         return 0;
     char path[FD_PATH_SIZE];
-    return mount(NULL, fd_path(path, fd), NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | locked_flags(fd), NULL);
+    return mount(NULL, rb_fd_path(path, fd), NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | locked_flags(fd), NULL);
 }
 
 static int make_read_only(struct plan *plan, const struct step *step) {
@@ -150,7 +136,7 @@ static int pick(struct plan *plan, const struct step *step) {
     if (source < 0) return -1;
     RB_FD target = open_target(plan, step->target);
     if (target < 0) return -1;
-    return mount(fd_path(from, source), fd_path(to, target), NULL, MS_BIND | step->flags, NULL);
+    return mount(rb_fd_path(from, source), rb_fd_path(to, target), NULL, MS_BIND | step->flags, NULL);
 }
 
 static int ensure_one(int root, const char *path, int directory) {
@@ -188,7 +174,7 @@ static int change_owner(struct plan *plan, const struct step *step) {
 static int detach(struct plan *plan, const struct step *step) {
     char path[FD_PATH_SIZE];
     RB_FD fd = rb_resolve(plan->root, step->target, 1);
-    return fd < 0 ? -1 : umount2(fd_path(path, fd), MNT_DETACH);
+    return fd < 0 ? -1 : umount2(rb_fd_path(path, fd), MNT_DETACH);
 }
 
 perform_step *rb_step_named(const char *op) {

@@ -98,14 +98,15 @@ static void finish(struct header *header) {
 
 /* "SIZE KEY=VALUE\n", where SIZE counts its own digits. */
 static int pax_add(struct buffer *records, const char *key, const void *value, size_t size) {
-    size_t rest = strlen(key) + size + 3, total = rest, digits = 0;
+    char start[24];
+    size_t rest = strlen(key) + size + 2, total = rest, digits = 0;
     for (size_t before = 1; before != total;) {
         before = total;
-        digits = (size_t)snprintf(NULL, 0, "%zu", total);
+        digits = (size_t)snprintf(start, sizeof start, "%zu ", total);
         total = rest + digits;
     }
-    if (buffer_format(records, "%zu %s=", total, key) || buffer_add(records, value, size)) return -1;
-    return buffer_add(records, "\n", 1);
+    if (buffer_add(records, start, digits) || buffer_add(records, key, strlen(key))) return -1;
+    return buffer_add(records, "=", 1) || buffer_add(records, value, size) || buffer_add(records, "\n", 1) ? -1 : 0;
 }
 
 static int pax_number(struct buffer *records, const char *key, int64_t value) {

@@ -1,4 +1,4 @@
-/* One tree as Python sees it: stat, list, readlink, open; and sealing one that a step has written. */
+/* One tree as Python sees it: what the image says of entries; and sealing one that a step has written. */
 #include "layers.h"
 
 #include <limits.h>
@@ -12,6 +12,7 @@ void tree_close(struct tree *tree) {
     rb_close_fd(&tree->diff);
     tree->diff = -1;
     journal_free(&tree->journal);
+    links_free(&tree->links);
 }
 
 const struct journal *tree_journal(struct tree *tree, struct fault *fault) {
@@ -71,74 +72,35 @@ static PyObject *stat_tuple(const struct found *found) {
                          (unsigned long long)st->st_nlink);
 }
 
-PyObject *rb_py_tree_stat(PyObject *self, PyObject *args) {
-    const char *path, *name;
-    int tree_fd, failed;
-    enum owners owners;
-    struct fault fault = {0};
+static PyObject *stat_one(struct tree *tree, const char *path, enum owners owners) {
     struct found found = {0};
-    (void)self;
-    if (!PyArg_ParseTuple(args, "iys", &tree_fd, &path, &name) || owners_parse(name, &owners)) return NULL;
+    struct fault fault = {0};
+    int failed;
     Py_BEGIN_ALLOW_THREADS
-    CLEANUP(tree_close) struct tree tree = {.diff = -1};
-    failed = tree_open(&tree, tree_fd, &fault) || tree_find(&tree, path, owners, &found, &fault);
+    failed = tree_find(tree, path, owners, &found, &fault);
     Py_END_ALLOW_THREADS
     return failed ? fault_raise(&fault) : stat_tuple(&found);
 }
 
-struct contents {
-    struct names names;
-    struct found *found; /* as many */
-    bool opaque;
-};
-
-static void contents_free(struct contents *contents) {
-    names_free(&contents->names);
-    free(contents->found);
-}
-
-static int list_directory(int tree_fd, const char *path, enum owners owners, struct contents *contents,
-                          struct fault *fault) {
+PyObject *rb_py_tree_stat(PyObject *self, PyObject *args) {
     CLEANUP(tree_close) struct tree tree = {.diff = -1};
-    struct names *names = &contents->names;
-    if (tree_open(&tree, tree_fd, fault)) return -1;
-    RB_FD fd = open_beneath(tree.diff, path, OPEN_DIR, false);
-    if (fd < 0) return fault_os(fault, "open directory", path);
-    contents->opaque = is_opaque(fd);
-    if (names_read(fd, 0, names) || !(contents->found = calloc(names->count + 1, sizeof *contents->found)))
-        return fault_os(fault, "read directory", path);
-    names_sort(names);
-    for (size_t i = 0; i < names->count; i++) {
-        FREE char *child = path_join(path, name_at(names, i));
-        if (!child) return fault_os(fault, "list", path);
-        if (tree_find(&tree, child, owners, &contents->found[i], fault)) return -1;
-    }
-    return 0;
-}
-
-static PyObject *contents_list(const struct contents *contents) {
-    const struct names *names = &contents->names;
-    PyObject *list = PyList_New((Py_ssize_t)names->count);
-    for (size_t i = 0; list && i < names->count; i++) {
-        PyObject *stat = names->items[i].type == DT_WHT ? Py_NewRef(Py_None) : stat_tuple(&contents->found[i]);
-        PyObject *item = stat ? Py_BuildValue("(yN)", name_at(names, i), stat) : NULL;
-        if (!item || PyList_SetItem(list, (Py_ssize_t)i, item)) Py_CLEAR(list);
-    }
-    return list ? Py_BuildValue("(NN)", PyBool_FromLong(contents->opaque), list) : NULL;
-}
-
-PyObject *rb_py_tree_list(PyObject *self, PyObject *args) {
-    const char *path, *name;
-    int tree_fd, failed;
-    enum owners owners;
     struct fault fault = {0};
-    CLEANUP(contents_free) struct contents contents = {0};
+    enum owners owners;
+    const char *name;
+    PyObject *paths;
+    int tree_fd;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iys", &tree_fd, &path, &name) || owners_parse(name, &owners)) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    failed = list_directory(tree_fd, path, owners, &contents, &fault);
-    Py_END_ALLOW_THREADS
-    return failed ? fault_raise(&fault) : contents_list(&contents);
+    if (!PyArg_ParseTuple(args, "iO!s", &tree_fd, &PyTuple_Type, &paths, &name)) return NULL;
+    if (owners_parse(name, &owners)) return NULL;
+    if (tree_open(&tree, tree_fd, &fault)) return fault_raise(&fault);
+    PyObject *stats = PyList_New(0);
+    for (Py_ssize_t i = 0; stats && i < PyTuple_Size(paths); i++) {
+        const char *path = PyBytes_AsString(PyTuple_GetItem(paths, i));
+        PyObject *stat = path ? stat_one(&tree, path, owners) : NULL;
+        if (!stat || PyList_Append(stats, stat)) Py_CLEAR(stats);
+        Py_XDECREF(stat);
+    }
+    return stats;
 }
 
 /* ---- a plain directory, packed: a build context may have a million files ---- */
@@ -193,24 +155,6 @@ PyObject *rb_py_list_directory(PyObject *self, PyObject *args) {
     if (failed) return fault_raise(&fault);
     return Py_BuildValue("(NNNN)", bytes_of(&directories.names), bytes_of(&directories.stats),
                          bytes_of(&others.names), bytes_of(&others.stats));
-}
-
-static int open_entry(int tree_fd, const char *path, int flags, struct fault *fault) {
-    RB_FD diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
-    int fd = diff < 0 ? -1 : open_beneath(diff, path, flags | O_NOFOLLOW | O_CLOEXEC, false);
-    return fd < 0 ? fault_os(fault, "open", path) : fd;
-}
-
-PyObject *rb_py_tree_open(PyObject *self, PyObject *args) {
-    const char *path;
-    int tree_fd, flags, fd;
-    struct fault fault = {0};
-    (void)self;
-    if (!PyArg_ParseTuple(args, "iyi", &tree_fd, &path, &flags)) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    fd = open_entry(tree_fd, path, flags, &fault);
-    Py_END_ALLOW_THREADS
-    return fd < 0 ? fault_raise(&fault) : PyLong_FromLong(fd);
 }
 
 /* ---- sealing: what a step chmodded away from its own user stays readable and deletable ---- */

@@ -6,7 +6,8 @@
 #include "layers.h"
 
 #include <limits.h>
-#include <stdio.h>
+
+#include "resolve.h"
 
 enum { IMPLIED_NSEC = 1 };
 
@@ -15,7 +16,6 @@ struct unpack {
     struct reader reader;
     struct member member;
     bool layer, force_walk;
-    int diff;
     char root[PATH_MAX]; /* where T/diff is, to tell where a symlinked parent really is */
     char *parent_name;   /* of the sink's parent, in the archive */
     bool made_parent;    /* for the member at hand */
@@ -36,7 +36,6 @@ static void unpack_free(struct unpack *unpack) {
     member_free(&unpack->member);
     sink_free(&unpack->sink);
     buffer_free(&unpack->implied);
-    rb_close_fd(&unpack->diff);
     free(unpack->fault.path);
 }
 
@@ -85,20 +84,11 @@ static char *clean_name(struct unpack *unpack, const char *name) {
     return clean;
 }
 
-/* Cut at the last slash: the leaf, and in `*parent` what is before it. */
-static char *split_leaf(char *path, const char **parent) {
-    char *slash = strrchr(path, '/');
-    *parent = slash ? path : "";
-    if (slash) *slash = 0;
-    return slash ? slash + 1 : path;
-}
-
 /* ---- parents ---- */
 
 static char *path_of(struct unpack *unpack, int fd) {
-    char link[40], path[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, sizeof path - 1);
+    char link[FD_PATH_SIZE], path[PATH_MAX];
+    ssize_t size = readlink(rb_fd_path(link, fd), path, sizeof path - 1);
     if (size < 0) return NULL;
     path[size] = 0;
     size_t root = strlen(unpack->root);
@@ -108,10 +98,10 @@ static char *path_of(struct unpack *unpack, int fd) {
 
 /* An existing directory, and in `*path` where it is in the tree: at `name`, unless a symlink leads there. */
 static int open_directory(struct unpack *unpack, const char *name, char **path) {
-    RB_FD fd = open_beneath(unpack->diff, name, OPEN_DIR, unpack->force_walk);
+    RB_FD fd = open_beneath(unpack->sink.diff, name, OPEN_DIR, unpack->force_walk);
     bool plain = fd >= 0;
     if (!plain && errno != ELOOP && errno != ENOTDIR) return -1;
-    if (!plain) fd = open_in_root(unpack->diff, name, OPEN_DIR, unpack->force_walk);
+    if (!plain) fd = open_in_root(unpack->sink.diff, name, OPEN_DIR, unpack->force_walk);
     if (fd < 0 || !(*path = plain ? strdup(name) : path_of(unpack, fd))) return -1;
     return rb_take_fd(&fd);
 }
@@ -132,11 +122,10 @@ static int open_parent(struct unpack *unpack, const char *name) {
  * a directory of a lower layer says so: no archive has that nanosecond, and no layer shows it. */
 static int make_parent(struct unpack *unpack, const char *name) {
     const struct xattrs none = {0};
-    FREE char *copy = strdup(name);
-    const char *parent;
+    FREE char *parent = NULL;
+    const char *leaf = path_split(name, &parent);
     struct stat st;
-    if (!copy) return os_fault(unpack, "allocate");
-    char *leaf = split_leaf(copy, &parent);
+    if (!parent) return os_fault(unpack, "allocate");
     if (open_parent(unpack, parent)) return os_fault(unpack, "open the parent directory");
     bool there = !fstatat(unpack->sink.parent, leaf, &st, AT_SYMLINK_NOFOLLOW);
     const struct attributes look = {{S_IFDIR | 0755, 0, 0, 0}, {0, there ? 0 : IMPLIED_NSEC}, &none};
@@ -192,11 +181,10 @@ static int unpack_symlink(struct unpack *unpack, const char *leaf, const struct 
 }
 
 static int unpack_hardlink(struct unpack *unpack, const char *leaf) {
-    FREE char *target = clean_name(unpack, unpack->member.link), *from_path = NULL;
-    const char *parent;
+    FREE char *target = clean_name(unpack, unpack->member.link), *from_path = NULL, *parent = NULL;
     struct stat st;
-    if (!target) return -1;
-    const char *old = split_leaf(target, &parent);
+    const char *old = target ? path_split(target, &parent) : NULL;
+    if (!target || !parent) return target ? os_fault(unpack, "allocate") : -1;
     RB_FD from = open_directory(unpack, parent, &from_path);
     if (!*old || from < 0 || fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW) || is_whiteout(&st))
         return bad(unpack, "a hard link to a file that is not there");
@@ -267,8 +255,7 @@ static int note_implied(struct unpack *unpack) {
 static int unpack_member(struct unpack *unpack) {
     struct member *member = &unpack->member;
     const struct attributes look = {member->meta, member->mtime, &member->xattrs};
-    FREE char *path = clean_name(unpack, member->path);
-    const char *parent;
+    FREE char *path = clean_name(unpack, member->path), *parent = NULL;
     if (!path) return -1;
     if (member->size > unpack->reader.limits.bytes - unpack->bytes) return bad(unpack, "more data than the limit");
     unpack->bytes += member->size;
@@ -276,7 +263,8 @@ static int unpack_member(struct unpack *unpack) {
     int marked = check_marks(unpack, path);
     if (marked) return marked < 0 ? -1 : 0;
     if (!*path && member->type != '5') return bad(unpack, "the root may only be a directory");
-    char *leaf = split_leaf(path, &parent);
+    const char *leaf = path_split(path, &parent);
+    if (!parent) return os_fault(unpack, "allocate");
     if (enter_parent(unpack, parent)) return hides_nothing(unpack, leaf) ? 0 : -1;
     if (note_implied(unpack)) return -1;
     return unpack_leaf(unpack, leaf, &look);
@@ -293,12 +281,10 @@ static int unpack_members(struct unpack *unpack) {
 }
 
 static int unpack_open(struct unpack *unpack, int tree_fd) {
-    char link[40];
-    unpack->diff = unpack->sink.diff = openat(tree_fd, "diff", OPEN_DIR | O_NOFOLLOW);
-    if (unpack->diff < 0) return fault_os(&unpack->fault, "open tree", "diff");
-    snprintf(link, sizeof link, "/proc/self/fd/%d", unpack->diff);
-    if (readlink(link, unpack->root, sizeof unpack->root - 1) < 0) return fault_os(&unpack->fault, "readlink", link);
-    return journal_load(tree_fd, &unpack->sink.journal) ? fault_os(&unpack->fault, "read journal", "journal") : 0;
+    char link[FD_PATH_SIZE];
+    if (sink_open(&unpack->sink, tree_fd)) return -1;
+    bool found = readlink(rb_fd_path(link, unpack->sink.diff), unpack->root, sizeof unpack->root - 1) >= 0;
+    return found ? 0 : fault_os(&unpack->fault, "readlink", "diff");
 }
 
 static int unpack_all(struct unpack *unpack, int tree_fd) {
@@ -308,9 +294,7 @@ static int unpack_all(struct unpack *unpack, int tree_fd) {
         if (!unpack->fault.path && unpack->member.path) unpack->fault.path = strdup(unpack->member.path);
         return -1;
     }
-    if (sink_settle(&unpack->sink)) return -1;
-    bool written = !journal_write(&unpack->sink.journal, tree_fd, unpack->diff);
-    return written ? 0 : fault_os(&unpack->fault, "write journal", "journal");
+    return sink_settle(&unpack->sink, tree_fd);
 }
 
 /* ---- Python ---- */
@@ -332,7 +316,7 @@ static int next_piece(void *source, const char **bytes, size_t *size, struct fau
 
 PyObject *rb_py_unpack(PyObject *self, PyObject *args, PyObject *keywords) {
     char *names[] = {"read", "tree_fd", "owners", "layer", "limits", "force_walk", NULL};
-    CLEANUP(unpack_free) struct unpack unpack = {.diff = -1, .sink = {.parent = -1, .replaces = true}};
+    CLEANUP(unpack_free) struct unpack unpack = {.sink = {.diff = -1, .parent = -1, .replaces = true}};
     int tree_fd, layer, force = 0, failed;
     struct limits *limits = &unpack.reader.limits;
     const char *owners;

@@ -24,6 +24,7 @@ on files of uid 0, because a step's own user could write one.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -78,9 +79,7 @@ def open_file(tree: int, path: bytes) -> int:
     """A read-only descriptor of a regular file (a recorded device node reads as empty). ValueError(reason, path)."""
     import stat
 
-    from builder import _native
-
-    descriptor = _native.tree_open(tree, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    descriptor = _open(tree, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
@@ -89,13 +88,44 @@ def open_file(tree: int, path: bytes) -> int:
 
 def read_link(tree: int, path: bytes) -> bytes:
     """The target of a symlink. OSError for what is none."""
-    from builder import _native
-
-    descriptor = _native.tree_open(tree, path, os.O_PATH)
+    descriptor = _open(tree, path, os.O_PATH)
     try:
         return os.readlink(b"", dir_fd=descriptor)
     finally:
         os.close(descriptor)
+
+
+def names(tree: int, path: bytes) -> list[str]:
+    """What the directory `path` of this tree has, whiteouts too, in any order."""
+    descriptor = _open(tree, path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return os.listdir(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_opaque(tree: int, path: bytes) -> bool:
+    """Whether the directory `path` of this tree hides what lower trees have there."""
+    descriptor = _open(tree, path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return os.getxattr(descriptor, OPAQUE_XATTR) == b"y"
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _open(tree: int, path: bytes, flags: int) -> int:
+    """A descriptor of one entry; no symlink is followed, in no component."""
+    from builder import _native
+
+    diff = os.open(DIFF, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=tree)
+    try:
+        return _native.open_in_root(diff, path, flags | os.O_NOFOLLOW, beneath=True)
+    finally:
+        os.close(diff)
 
 
 def read_journal(tree: str) -> dict[bytes, Meta]:

@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from builder import _native
-from builder.layers.tree import open_file, open_tree, read_link
+from builder.layers.tree import is_opaque, names, open_file, open_tree, read_link
 from builder.snapshots.filetree import Entry, join, parent, resolve
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from builder.snapshots.snapshot import Snapshot
 
 _Stat = tuple[int, int, int, int, int, int, int, int]
-_Listing = tuple[bool, dict[str, _Stat | None]]
 
 
 class View:
@@ -53,8 +52,8 @@ class View:
     def entries(self, path: str) -> list[Entry]:
         shown: dict[str, Entry | None] = {}
         for tree in self._directories(path):
-            for name, found in self._list(tree, path)[1].items():
-                shown.setdefault(name, _entry(tree, join(path, name), found) if found else None)
+            for name, found in self._list(tree, path).items():
+                shown.setdefault(name, None if _is_whiteout(found) else _entry(tree, join(path, name), found))
         return [entry for _, entry in sorted(shown.items()) if entry is not None]
 
     def stacked(self, path: str) -> Iterator[Entry]:
@@ -110,19 +109,21 @@ class View:
             if not stat.S_ISDIR(found[0]):
                 break
             merged.append(tree)
-            if self._list(tree, path)[0]:
+            if is_opaque(self.descriptor(tree), os.fsencode(path)):
                 break
         return merged
 
     def _stat(self, tree: str, path: str) -> _Stat | None:
         try:
-            return _native.tree_stat(self.descriptor(tree), os.fsencode(path), self._owners)
+            return _native.tree_stat(self.descriptor(tree), (os.fsencode(path),), self._owners)[0]
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _list(self, tree: str, path: str) -> _Listing:
-        opaque, found = _native.tree_list(self.descriptor(tree), os.fsencode(path), self._owners)
-        return opaque, {os.fsdecode(name): info for name, info in found}
+    def _list(self, tree: str, path: str) -> dict[str, _Stat]:
+        descriptor = self.descriptor(tree)
+        found = names(descriptor, os.fsencode(path))
+        paths = tuple(os.fsencode(join(path, name)) for name in found)
+        return dict(zip(found, _native.tree_stat(descriptor, paths, self._owners), strict=True))
 
 
 def _is_whiteout(found: _Stat) -> bool:
