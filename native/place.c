@@ -11,6 +11,7 @@
 #define MAX_DEPTH 4000
 #define ANY_TREE (-1)
 #define OPEN_DEPTH 64 /* directories of so many levels stay open; those further up are opened again */
+#define MOST_NAMES 1000 /* of a file that is linked instead of copied */
 
 struct item {
     const char *kind, *path, *src, *extra;
@@ -256,6 +257,8 @@ static int copy_below(struct place *place, const struct item *item, const char *
 static int share_file(struct place *place, const struct origin *origin, const char *leaf, const struct meta *want) {
     const struct meta *have = &origin->meta;
     const char *before = NULL;
+    /* All its names here would be names of that file too, and ext4 gives one 65,000. */
+    if (origin->st.st_nlink > MOST_NAMES) return 0;
     if (inodes_seen(&place->inodes, ANY_TREE, &origin->st, "", &before)) return sink_fault(&place->sink, "remember link");
     if (before) return 0;
     if (origin->xattrs.others || want->mode != have->mode || want->uid != have->uid || want->gid != have->gid) return 0;

@@ -9,6 +9,7 @@ import zlib
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.errors import ArchiveError
+from builder.layers.libraries import demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,8 +152,10 @@ def decompressed(source: Reader, start: bytes = b"", name: str | None = None) ->
         case None:
             return plain
         case "gzip":
+            demand("zlib_ng", "zlib-ng")
             return Decompressed(plain, _Zlib, name)
         case "zstd":
+            demand("zstandard", "zstandard")
             import zstandard
 
             from builder.layers.zstdframes import Frames

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from builder.layers.libraries import demand_writer
 from builder.values import NamedTuple
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ _SPARE = 4
 def press(compression: Compression, level: int | None = None) -> Press | None:
     """What makes a member of a piece; None for a layer that is stored as it is.
 
-    `level` is 1 to 12 for gzip and 1 to 22 for zstd, None the usual one (1 and 3).
+    `level` is 1 to 12 for gzip and 1 to 22 for zstd, None the usual one (1 and 3). BuildError where the
+    library is missing or would give other bytes.
     """
     match compression:
         case "none":
@@ -50,12 +52,14 @@ def press(compression: Compression, level: int | None = None) -> Press | None:
 
 
 def _gzip(level: int) -> Press:
+    demand_writer("deflate")
     from deflate import gzip_compress
 
     return lambda piece: bytes(gzip_compress(piece, level))
 
 
 def _zstd(level: int) -> Press:
+    demand_writer("zstandard")
     from zstandard import ZstdCompressor
 
     # A compressor serves one thread at a time, and making one costs a hundredth of using it.

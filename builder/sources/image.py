@@ -54,7 +54,8 @@ def load_image(diff_ids: Sequence[str], store: Store, owners: Owners) -> Snapsho
 
 
 def _stacked(names: Sequence[str], store: Store, owners: Owners) -> Snapshot:
-    return Snapshot(tuple(store.trees.path("layers", owners, name) for name in names))
+    # A layer that comes twice, as empty ones do, is there once: see Snapshot.over.
+    return Snapshot(tuple(store.trees.path("layers", owners, name) for name in dict.fromkeys(names)))
 
 
 def _attributes_name(names: Sequence[str]) -> str:

@@ -280,6 +280,19 @@ def test_what_shall_be_otherwise_is_not_linked(owners: Owners, tmp_path: Path, t
     assert os.stat(f"{tree}/diff/d/a").st_ino != os.stat(f"{source_tree}/diff/d/a").st_ino
 
 
+def test_a_file_of_many_names_is_copied(tmp_path: Path, tree: str) -> None:
+    """Of a linked one half of them may be too many: a file has 65,000 at most on ext4."""
+    names = [b"d/%d" % number for number in range(1001)]
+    links = [tars.hardlink(name, names[0]) for name in names[1:]]
+    source_tree = NATIVE.unpack(tars.archive(tars.file(names[0], b"a"), *links), tmp_path / "source", owners="recorded")
+    source = open_tree(source_tree)
+
+    place(subtree(), tree, owners="recorded", source="tree", trees=[source], lent=b"\1")
+    os.close(source)
+
+    assert [os.stat(f"{one}/diff/d/7").st_nlink for one in (source_tree, tree)] == [1001, 1001]
+
+
 def test_a_subtree_is_what_the_view_shows(tmp_path: Path, tree: str) -> None:
     """Whiteouts and opaque directories of upper trees hide what is below; directories of one name are one."""
     lower = tars.archive(

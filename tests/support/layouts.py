@@ -14,7 +14,12 @@ from builder.oci import mediatypes
 _PREFIX = "application/vnd.oci.image"
 
 
-def make_layout(layout: Path, layers: list[tuple[str, bytes]], media_type: str = mediatypes.LAYER_GZIP) -> None:
+def make_layout(
+    layout: Path,
+    layers: list[tuple[str, bytes]],
+    media_type: str = mediatypes.LAYER_GZIP,
+    history: tuple[dict[str, str], ...] = (),
+) -> None:
     """One image, `test`, of layers that are given by diff ID and bytes."""
     descriptors = [_put(layout, data, media_type) for _, data in layers]
     config = {
@@ -22,6 +27,7 @@ def make_layout(layout: Path, layers: list[tuple[str, bytes]], media_type: str =
         "os": "linux",
         "config": {},
         "rootfs": {"type": "layers", "diff_ids": [diff_id for diff_id, _ in layers]},
+        **({"history": history} if history else {}),
     }
     manifest = {
         "schemaVersion": 2,

@@ -75,6 +75,31 @@ def test_a_step_that_changes_nothing_makes_no_layer_bytes(
     assert len({layer["digest"] for layer in read.manifest["layers"][-len(UNCHANGED) :]}) == 1
 
 
+def test_a_base_with_the_same_layer_twice_runs_steps(isolated: Tier, rbuild: Rbuild, base: str, tmp_path: Path) -> None:
+    """As every image with two steps that change nothing has: overlayfs refuses a directory that is stacked twice."""
+    rbuild("-t", "still", steps(tmp_path / "still", "RUN true", "COPY f /f", "RUN :", files={"f": "f\n"}))
+
+    read = image(rbuild, write_context(tmp_path / "c", "FROM still\nRUN test -f /f && echo x >/x\n"))
+
+    assert read.config["rootfs"]["diff_ids"].count(EMPTY) == 2
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_base_whose_history_does_not_tell_of_each_layer(
+    rbuild: Rbuild, context: Path, tmp_path: Path, told: int
+) -> None:
+    """The history is optional (image-spec, config.md)."""
+    plain = [tars.archive(tars.file(name, b"x")) for name in (b"a", b"b")]
+    layers = [("sha256:" + hashlib.sha256(tar).hexdigest(), gzip.compress(tar)) for tar in plain]
+    make_layout(tmp_path / "base", layers, history=({"created_by": "a"},) * told)
+    write_context(context, "FROM base\nCOPY f /f\n", {"f": "f\n"})
+
+    read = image(rbuild, context, "--build-context", f"base=oci-layout://{tmp_path / 'base'}:test")
+
+    words = [entry.get("created_by", "").partition(" ")[0] for entry in read.config["history"]]
+    assert words == [*["a"] * told, *[""] * (2 - told), "COPY"]
+
+
 CHANGED = {
     "touch -d '1980-01-01 00:00:01' /f": ["f"],
     "chmod 600 /f": ["f"],
