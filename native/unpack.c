@@ -238,10 +238,10 @@ static int unpack_leaf(struct unpack *unpack, const char *leaf, const struct att
     }
 }
 
-/* umoci writes a whiteout also for each name in a directory that the same layer replaces by a file. */
+/* umoci writes a whiteout also for each name in a directory that the same layer replaces by a file or link. */
 static bool hides_nothing(const struct unpack *unpack, const char *leaf) {
     int error = unpack->fault.error;
-    return !strncmp(leaf, ".wh.", 4) && (error == ENOTDIR || error == ENOENT);
+    return !strncmp(leaf, ".wh.", 4) && (error == ENOTDIR || error == ENOENT || error == ELOOP);
 }
 
 /* Only the innermost: what is above it and implied too, its time says. */

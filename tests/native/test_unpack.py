@@ -157,3 +157,13 @@ def test_metadata_waits_for_directories_that_share_much_and_little(tmp_path: Pat
     found = {name: os.stat(tree / name.decode()) for name in last}
     assert {name: stat.S_IMODE(st.st_mode) - 0o700 for name, st in found.items()} == last
     assert {name: st.st_mtime_ns // 10**9 - 1 for name, st in found.items()} == last
+
+
+@pytest.mark.parametrize("target", [b"d", b"missing", b"file"])
+def test_whiteouts_below_a_link_that_leads_nowhere_hide_nothing(target: bytes, tmp_path: Path) -> None:
+    """As umoci writes them where a link replaces a directory."""
+    parts = tars.file(b"file"), tars.symlink(b"d", target), tars.file(b"d/.wh.x")
+
+    tree = Path(NATIVE.unpack(tars.archive(*parts), tmp_path / "tree", owners="recorded"))
+
+    assert sorted(os.listdir(tree / "diff")) == ["d", "file"]
