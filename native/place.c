@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 
 #define MAX_DEPTH 4000
-#define ANY_TREE (-1)
 #define OPEN_DEPTH 64 /* directories of so many levels stay open; those further up are opened again */
 #define MOST_NAMES 1000 /* of a file that is linked instead of copied */
 
@@ -38,6 +37,7 @@ struct place {
     char *door_path;
     struct view view; /* what subtrees are read from */
     const char *lent; /* for each of its trees, whether its files may be linked */
+    struct links shared;  /* inodes that were linked, of any tree */
     struct buffer linked; /* paths of those in the trees' links, by where they are, from 1 */
     int depth;
     struct fault fault;
@@ -66,6 +66,7 @@ static void place_free(struct place *place) {
     sink_free(&place->sink);
     enter_door(place, -1, NULL, NULL);
     view_close(&place->view);
+    links_free(&place->shared);
     buffer_free(&place->linked);
 }
 
@@ -256,11 +257,12 @@ static int copy_below(struct place *place, const struct item *item, const char *
  * inode have two files, which one tree would show as hard links of each other. */
 static int share_file(struct place *place, const struct origin *origin, const char *leaf, const struct meta *want) {
     const struct meta *have = &origin->meta;
-    const char *before = NULL;
     /* All its names here would be names of that file too, and ext4 gives one 65,000. */
     if (origin->st.st_nlink > MOST_NAMES) return 0;
-    if (inodes_seen(&place->inodes, ANY_TREE, &origin->st, "", &before)) return sink_fault(&place->sink, "remember link");
-    if (before) return 0;
+    bool several = origin->st.st_nlink > 1;
+    struct link *before = several ? links_slot(&place->shared, &origin->st) : NULL;
+    if (several && !before) return sink_fault(&place->sink, "remember link");
+    if (before && before->number++) return 0;
     if (origin->xattrs.others || want->mode != have->mode || want->uid != have->uid || want->gid != have->gid) return 0;
     if (!linkat(origin->door, origin->name, place->sink.parent, leaf, 0)) return 1;
     /* Too many names, another file system, a kernel that lets only owners link: then a copy. */
@@ -357,6 +359,7 @@ static int copy_below(struct place *place, const struct item *item, const char *
 static int place_subtree(struct place *place, const struct item *item) {
     CLEANUP(doors_free) struct doors doors = {calloc(place->view.count + 1, sizeof *doors.items), 0, false};
     for (size_t i = 0; i < place->view.count; i++) links_free(&place->view.trees[i].links);
+    links_free(&place->shared);
     place->linked.size = 0;
     if (!doors.items) return os_fault(place, "allocate", item->path);
     for (size_t i = 0; i < place->view.count; i++) doors.items[doors.count++] = (struct door){(int)i, -1};

@@ -103,7 +103,7 @@ def _keep_implied(tree: str, tree_fd: int, paths: bytes, owners: Owners) -> None
 
 def _is_implied(tree_fd: int, path: bytes, owners: Owners) -> bool:
     try:
-        found = _native.tree_stat(tree_fd, path, owners)
+        (found,) = _native.tree_stat(tree_fd, (path,), owners)
     except OSError:  # replaced by another entry
         return False
     return stat.S_ISDIR(found[0]) and found[5] == IMPLIED_NS
