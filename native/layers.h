@@ -17,6 +17,9 @@
 #include "cleanup.h"
 #include "native.h"
 
+/* Directories inside each other: going down takes up to 1.7 KiB of stack a level, and a thread may have 1 MiB. */
+#define MAX_DEPTH 500
+
 static inline void cleanup_free(void *pointer) {
     int saved = errno;
     free(*(void **)pointer);

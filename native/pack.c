@@ -7,7 +7,6 @@
 
 #include <limits.h>
 
-#define MAX_DEPTH 4000
 /* Of the directories above, this many stay open, in all trees; the others are opened again on the way back. */
 #define MAX_OPEN 256
 /* A file this large of which this little is allocated: writing its zeros would take minutes. */

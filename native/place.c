@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-#define MAX_DEPTH 4000
 #define OPEN_DEPTH 64 /* directories of so many levels stay open; those further up are opened again */
 #define MOST_NAMES 1000 /* of a file that is linked instead of copied */
 

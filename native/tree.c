@@ -159,9 +159,9 @@ PyObject *rb_py_list_directory(PyObject *self, PyObject *args) {
 
 /* ---- sealing: what a step chmodded away from its own user stays readable and deletable ---- */
 
-static int seal_directory(struct tree *tree, const char *path, struct fault *fault);
+static int seal_directory(struct tree *tree, const char *path, int depth, struct fault *fault);
 
-static int seal_entry(struct tree *tree, int parent, const char *name, const char *path,
+static int seal_entry(struct tree *tree, int parent, const char *name, const char *path, int depth,
                       struct fault *fault) {
     struct stat st;
     struct meta meta;
@@ -174,17 +174,18 @@ static int seal_entry(struct tree *tree, int parent, const char *name, const cha
         if (tree_meta(tree, path, &st, OWNERS_RECORDED, &meta, &fd, fault)) return -1;
         if (meta_write(fd, &meta, OWNERS_RECORDED)) return fault_os(fault, "record metadata", path);
     }
-    return S_ISDIR(st.st_mode) ? seal_directory(tree, path, fault) : 0;
+    return S_ISDIR(st.st_mode) ? seal_directory(tree, path, depth + 1, fault) : 0;
 }
 
-static int seal_directory(struct tree *tree, const char *path, struct fault *fault) {
+static int seal_directory(struct tree *tree, const char *path, int depth, struct fault *fault) {
     CLEANUP(names_free) struct names names = {0};
+    if (depth > MAX_DEPTH) return fault_bad(fault, "directories too deep", path);
     RB_FD fd = open_beneath(tree->diff, path, OPEN_DIR, false);
     if (fd < 0 || names_read(fd, 0, &names)) return fault_os(fault, "read directory", path);
     for (size_t i = 0; i < names.count; i++) {
         FREE char *child = path_join(path, name_at(&names, i));
         if (!child) return fault_os(fault, "seal", path);
-        if (seal_entry(tree, fd, name_at(&names, i), child, fault)) return -1;
+        if (seal_entry(tree, fd, name_at(&names, i), child, depth, fault)) return -1;
     }
     return 0;
 }
@@ -196,7 +197,7 @@ PyObject *rb_py_tree_seal(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "i", &tree_fd)) return NULL;
     Py_BEGIN_ALLOW_THREADS
     CLEANUP(tree_close) struct tree tree = {.diff = -1};
-    failed = tree_open(&tree, tree_fd, &fault) || seal_directory(&tree, "", &fault);
+    failed = tree_open(&tree, tree_fd, &fault) || seal_directory(&tree, "", 0, &fault);
     Py_END_ALLOW_THREADS
     return failed ? fault_raise(&fault) : Py_NewRef(Py_None);
 }

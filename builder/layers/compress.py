@@ -100,7 +100,11 @@ class Workers:
     def submit(self, press: Press, piece: bytes) -> Member:
         """Start on a member as soon as there is room for it."""
         self._room.acquire()
-        return Member(self._pool.submit(press, piece), self._room)
+        try:
+            return Member(self._pool.submit(press, piece), self._room)
+        except BaseException:
+            self._room.release()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -36,8 +36,8 @@ class Limits(NamedTuple):
     """What an archive may ask of us: a bomb is an error, not an outage.
 
     `bytes` is the sum of the files' sizes; `header_bytes` of one extended header; `path`, `name` in bytes,
-    `depth` in directories: a path of so many bytes has no more; `ratio` of plain to compressed bytes, once 2 GiB
-    came out: what is not made to hurt stays far below, and gzip cannot give more than 1032.
+    `depth` in components, some more than native/layers.h has directories; `ratio` of plain to compressed
+    bytes, once 2 GiB came out: what is not made to hurt stays far below, and gzip cannot give more than 1032.
     """
 
     entries: int = 10_000_000
@@ -45,7 +45,7 @@ class Limits(NamedTuple):
     header_bytes: int = 1 << 20
     path: int = 4095
     name: int = 255
-    depth: int = 2048
+    depth: int = 512
     ratio: int = 500
 
 

@@ -115,7 +115,7 @@ def _copy_shared(tree: str, new: str, owners: Owners) -> None:
     create_tree(new)
     with View(Snapshot((tree,)), owners) as view:
         groups: dict[int, list[Entry]] = {}
-        for entry in _files(view, ""):
+        for entry in _files(view):
             groups.setdefault(entry.inode[1], []).append(entry)
         found = [group for group in groups.values() if group[0].links > len(group)]
         source = view.descriptor(tree)
@@ -126,12 +126,15 @@ def _copy_shared(tree: str, new: str, owners: Owners) -> None:
         place(rows, new, owners=owners, source="tree")
 
 
-def _files(view: View, directory: str) -> Iterator[Entry]:
-    for entry in view.entries(directory):
-        if entry.is_dir:
-            yield from _files(view, entry.path)
-        elif entry.is_file and entry.links > 1:
-            yield entry
+def _files(view: View) -> Iterator[Entry]:
+    """Those with several names, in any order. A step may have nested directories deeper than Python may recur."""
+    waiting = [""]
+    while waiting:
+        for entry in view.entries(waiting.pop()):
+            if entry.is_dir:
+                waiting.append(entry.path)
+            elif entry.is_file and entry.links > 1:
+                yield entry
 
 
 def _directories(groups: Sequence[Sequence[Entry]]) -> list[str]:

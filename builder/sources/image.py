@@ -67,7 +67,7 @@ def unpack_image(
 ) -> Snapshot:
     """Unpack the layers that are not there yet, each when its bytes are, several at once.
 
-    Raises ArchiveError naming layer and entry; of several that fail, of the lowest.
+    Raises ArchiveError naming layer and entry, of the first that fails.
     """
     layers = images[manifest]
     wanted = {layer.diff_id: layer for layer in layers if not _is_there(layer, store, owners)}
