@@ -149,6 +149,9 @@ def _file(entry: Entry, target: Target) -> tuple[object, ...]:
 
 
 def _append(path: str, text: bytes, mtime_ns: int) -> None:
+    bits = os.stat(path).st_mode & 0o7777
+    os.chmod(path, bits | 0o200)  # the image may have it read-only, and outside of a namespace that holds for us
     with open(path, "ab") as file:
         file.write(text)
+    os.chmod(path, bits)
     os.utime(path, ns=(mtime_ns, mtime_ns))
