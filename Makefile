@@ -55,7 +55,7 @@ test-asan: $(VENV)/.built tools ## run the tests of the C code under AddressSani
 	@cp -Rp builder native tests tools examples pyproject.toml README.md LICENSE $(ASAN)/ && rm -f $(ASAN)/builder/*.so
 	cd $(ASAN) && CC=gcc CFLAGS="$(ASAN_FLAGS)" $(CURDIR)/$(BIN)/python -W ignore -c 'from setuptools import setup; setup()' \
 	    -q build_ext --inplace
-	cd $(ASAN) && PYTHONPATH=. PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	cd $(ASAN) && PYTHONPATH=. CASES=40 PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    $(CURDIR)/$(PYTEST) $(ASAN_TESTS)
 

@@ -1,6 +1,6 @@
 """F-T1: apply(base, diff) is the tree that the steps saw, by our unpacker, GNU tar with a script, and umoci.
 
-SEED chooses other cases than those of every run; a failure prints the seed of its case, made smaller.
+SEED chooses other cases than those of every run, CASES how many; a failure prints the seed of its case, made smaller.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.support.tools import ROOT, need_tool
 from tests.support.trees import NATIVE
 
 SEED = int(os.environ.get("SEED", "0"))
+CASES = int(os.environ.get("CASES", "150"))  # a tier
 EACH_TIER = pytest.mark.parametrize("tier", ["single", "userns"])  # recorded owners, real ones
 
 
@@ -55,7 +56,7 @@ def present() -> list[str]:
 @EACH_TIER
 def test_any_changes_apply_to_what_was_seen(tier: Tier, tmp_path: Path) -> None:
     """F-T1: 300 cases, with no whiteout of nothing; a layer that is unpacked packs to itself, for both twins."""
-    apply(tmp_path / "room", tier, "memory", SEED, 150, present())
+    apply(tmp_path / "room", tier, "memory", SEED, CASES, present())
 
 
 @EACH_TIER
@@ -63,7 +64,7 @@ def test_any_changes_apply_to_what_was_seen(tier: Tier, tmp_path: Path) -> None:
 def test_appliers_of_others_take_part(tier: Tier, applier: str, tmp_path: Path) -> None:
     """F-T1: says by name which program is missing."""
     need_tool(applier)
-    apply(tmp_path / "room", tier, "memory", SEED + 150, 1, [applier])
+    apply(tmp_path / "room", tier, "memory", SEED + CASES, 1, [applier])
 
 
 @pytest.mark.torture
